@@ -1,3 +1,4 @@
+import type { ApiError } from "./openai/errors.ts";
 import type { ChatMessage, ChatRequest, CompletionRequest, EmbeddingRequest } from "./openai/schemas.ts";
 import type { UsageReading } from "./openai/usage.ts";
 
@@ -29,8 +30,9 @@ export interface Engine {
    * Answers one call. Resolves at the response's headers.
    * - Before the first byte it rejects, always with an `ApiError`; after it, a failure is one error event that
    *   ends the stream without `[DONE]`.
-   * - It sets `call.usage.read` before it resolves, and keeps what that returns current: also in mid-stream,
+   * - It sets `call.report.read` before it resolves, and keeps what that returns current: also in mid-stream,
    *   also after an abort.
+   * - Each chunk of a stream's body holds whole events.
    * - Aborting `call.signal` ends the body and frees what the call held within one token or one prompt chunk.
    * - The body has one reader, who cancels it or reads it to its end.
    */
@@ -67,8 +69,15 @@ export interface CallContext {
   /** The model's name on this engine; `body.model` is what the client asked for and what answers carry. */
   readonly model: string;
   readonly signal: AbortSignal;
-  /** The engine replaces `read`; whoever meters calls it, at any time. */
-  readonly usage: { read: () => UsageReading };
+  /** Written by the engine, read by whoever meters. */
+  readonly report: CallReport;
+}
+
+export interface CallReport {
+  /** Tokens so far. The engine replaces it before `respond` resolves; callable at any time after. */
+  read: () => UsageReading;
+  /** Set by the engine when it ended a stream with an error event. */
+  failure: ApiError | undefined;
 }
 
 export interface EngineModel {

@@ -1,0 +1,95 @@
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { ApiError, errorResponse, toApiError } from "../shared/openai/errors.ts";
+import { createCatalog } from "./backends/catalog.ts";
+import type { Deps } from "./deps.ts";
+import { type RequestContext, requestContext } from "./middleware/request-context.ts";
+import { inferenceRoutes } from "./routes/inference.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { systemRoutes } from "./routes/system.ts";
+import { createServe } from "./serve.ts";
+import { createTraffic } from "./traffic.ts";
+
+/** Headers a browser's client may read: SDKs act on them. */
+const EXPOSED_HEADERS = [
+  "x-request-id",
+  "openai-processing-ms",
+  "openai-version",
+  "retry-after",
+  "retry-after-ms",
+  "x-should-retry",
+];
+
+/** The whole application: the same on the host and at the edge. */
+export function createApp(deps: Deps): Hono<RequestContext> {
+  const traffic = createTraffic(deps.clock);
+  const catalog = createCatalog(deps.engines);
+  const inference = inferenceRoutes(createServe(deps, catalog, traffic));
+  const models = modelRoutes(catalog);
+  const system = systemRoutes(deps, traffic);
+
+  const routes = [
+    ["GET", "/", system.index],
+    ["GET", "/health", system.health],
+    ["GET", "/health/ready", system.ready],
+    ["GET", "/v1/system/status", system.status],
+    ["GET", "/v1/models", models.list],
+    ["GET", "/v1/models/:id{.+}", models.get],
+    ["DELETE", "/v1/models/:id{.+}", models.delete],
+    ["POST", "/v1/chat/completions", inference.chat],
+    ["POST", "/v1/completions", inference.completions],
+    ["POST", "/v1/embeddings", inference.embeddings],
+  ] as const;
+
+  const app = new Hono<RequestContext>();
+  app.use(requestContext(deps.clock));
+  app.use(cors({ origin: deps.config.cors.origins, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+  app.use(
+    bodyLimit({
+      maxSize: deps.config.limits.bodyBytes,
+      onError: () => {
+        throw new ApiError(413, `The request body is larger than ${deps.config.limits.bodyBytes} bytes.`);
+      },
+    }),
+  );
+
+  // Clients forget the /v1: every route answers without it too.
+  const paths = new Map<string, string[]>();
+  for (const [method, path, handler] of routes) {
+    for (const each of new Set([path, path.replace(/^\/v1/, "")])) {
+      app.on(method, each, handler);
+      paths.set(each, [...(paths.get(each) ?? []), method]);
+    }
+  }
+  for (const [path, methods] of paths) {
+    app.all(path, (c) => {
+      throw new ApiError(
+        405,
+        `${c.req.method} is not allowed on ${c.req.path}. Allowed: ${methods.join(", ")}.`,
+        {
+          headers: { allow: methods.join(", ") },
+        },
+      );
+    });
+  }
+  app.notFound((c) => {
+    const message = `Unknown request URL: ${c.req.method} ${c.req.path}. See the README for the routes served here.`;
+    return errorResponse(new ApiError(404, message));
+  });
+  app.onError((thrown, c) => {
+    const error = toApiError(thrown);
+    if (error.status >= 500) {
+      const { stack, message } = error.cause instanceof Error ? error.cause : error;
+      deps.log.error("request failed", {
+        requestId: c.get("requestId"),
+        path: c.req.path,
+        status: error.status,
+        message,
+        stack,
+      });
+    }
+    return errorResponse(error);
+  });
+  return app;
+}

@@ -1,0 +1,192 @@
+import type { CallReport, Engine, EngineCall, EngineModel, EngineState } from "../../shared/engine.ts";
+import { ApiError, badGateway, gatewayTimeout } from "../../shared/openai/errors.ts";
+import { readUsage } from "../../shared/openai/usage.ts";
+import { relayAnswer, relayStream } from "./relay.ts";
+import { upstreamError } from "./upstream-error.ts";
+
+/** How this host sends a request: `fetch` at the edge, undici on the box. */
+export type Transport = (request: TransportRequest) => Promise<TransportResponse>;
+
+export interface TransportRequest {
+  readonly method: "GET" | "POST";
+  readonly url: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+}
+
+/** A fetch `Response` is one. Its body has one reader; leaving the iteration closes the connection. */
+export interface TransportResponse {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  text(): Promise<string>;
+  readonly body: AsyncIterable<Uint8Array> | null;
+}
+
+export interface HttpEngineOptions {
+  readonly id: string;
+  /** Base URL, with the `/v1`. */
+  readonly url: string;
+  readonly apiKey: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Names on the backend; `any`: whatever it lists. */
+  readonly models: readonly string[] | "any";
+  /** From the request sent to its headers, in ms. */
+  readonly headersTimeoutMs: number;
+  /** Between two pieces of a stream, in ms. */
+  readonly idleTimeoutMs: number;
+  readonly transport: Transport;
+}
+
+const PATHS = { chat: "/chat/completions", completions: "/completions", embeddings: "/embeddings" } as const;
+/** A backend that can't list its models in this time is left out of the list. */
+const LIST_TIMEOUT_MS = 5000;
+
+/** An engine that reaches any OpenAI-compatible backend over HTTP. */
+export function createHttpEngine(options: HttpEngineOptions): Engine {
+  const base = options.url.replace(/\/+$/, "");
+  let active = 0;
+  let health: { state: EngineState; reason?: string } = { state: "ready" };
+
+  function headersOf(requestId?: string): Record<string, string> {
+    return {
+      accept: "application/json, text/event-stream",
+      ...(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` }),
+      ...(requestId === undefined ? {} : { "x-request-id": requestId }),
+      ...options.headers,
+    };
+  }
+
+  /** Sends it and answers at the headers, within the limit. Rejects with an `ApiError`, or with the caller's reason. */
+  async function send(
+    request: TransportRequest,
+    timeoutMs: number,
+    abort: AbortController,
+  ): Promise<TransportResponse> {
+    const late = setTimeout(
+      () =>
+        abort.abort(gatewayTimeout(`The backend \`${options.id}\` did not answer within ${timeoutMs} ms.`)),
+      timeoutMs,
+    );
+    try {
+      const response = await options.transport(request);
+      health = { state: "ready" };
+      return response;
+    } catch (thrown) {
+      if (request.signal.aborted) throw request.signal.reason;
+      health = { state: "failed", reason: "The backend can't be reached." };
+      throw badGateway(`The backend \`${options.id}\` can't be reached.`, thrown);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  async function respond(call: EngineCall): Promise<Response> {
+    const isStream = call.route !== "embeddings" && call.body.stream === true;
+    const abort = new AbortController();
+    const signal = AbortSignal.any([call.signal, abort.signal]);
+    active++;
+    let isActive = true;
+    const end = () => {
+      if (isActive) active--;
+      isActive = false;
+    };
+    let isRelaying = false;
+    try {
+      const body = JSON.stringify(forwarded(call, isStream));
+      const headers = { ...headersOf(call.requestId), "content-type": "application/json" };
+      const url = `${base}${PATHS[call.route]}`;
+      const upstream = await send(
+        { method: "POST", url, headers, body, signal },
+        options.headersTimeoutMs,
+        abort,
+      );
+      if (upstream.status >= 400)
+        throw upstreamError(options.id, upstream.status, upstream.headers, await upstream.text());
+      if (!isStream) {
+        const answer = parseAnswer(options.id, await upstream.text());
+        countAnswer(call.report, answer);
+        return Response.json(relayAnswer(call, answer));
+      }
+      if (upstream.body === null) throw badGateway(`The backend \`${options.id}\` answered without a body.`);
+      isRelaying = true;
+      return relayStream(call, upstream.body, {
+        backend: options.id,
+        abort,
+        idleTimeoutMs: options.idleTimeoutMs,
+        onEnd: end,
+      });
+    } catch (thrown) {
+      if (thrown instanceof ApiError || call.signal.aborted) throw thrown;
+      throw badGateway(`The backend \`${options.id}\` closed the connection.`, thrown);
+    } finally {
+      if (!isRelaying) end();
+    }
+  }
+
+  return {
+    id: options.id,
+    initialize: async () => {},
+    loadModel: async () => {},
+    isModelLoaded: (model) => options.models === "any" || options.models.includes(model),
+    models: async (signal) => {
+      if (options.models !== "any")
+        return options.models.map((id) => ({ id, created: 0, ownedBy: options.id }));
+      const abort = new AbortController();
+      const request = {
+        method: "GET" as const,
+        url: `${base}/models`,
+        headers: headersOf(),
+        signal: AbortSignal.any([signal, abort.signal]),
+      };
+      const upstream = await send(request, LIST_TIMEOUT_MS, abort);
+      const text = await upstream.text();
+      if (upstream.status >= 400) throw upstreamError(options.id, upstream.status, upstream.headers, text);
+      return readModels(parseAnswer(options.id, text), options.id);
+    },
+    respond,
+    status: () => ({
+      ...health,
+      active,
+      queued: 0,
+      details: { models: options.models === "any" ? "any" : options.models.length },
+    }),
+    close: async () => {},
+  };
+}
+
+/** The body under the backend's own model name; of a stream the usage is asked for, since it is billed by it. */
+function forwarded(call: EngineCall, isStream: boolean): unknown {
+  const body = { ...call.body, model: call.model };
+  if (!isStream || call.route === "embeddings") return body;
+  return { ...body, stream_options: { ...call.body.stream_options, include_usage: true } };
+}
+
+function parseAnswer(backend: string, text: string): Record<string, unknown> {
+  try {
+    const answer: unknown = JSON.parse(text);
+    if (typeof answer === "object" && answer !== null && !Array.isArray(answer)) return { ...answer };
+  } catch (cause) {
+    throw badGateway(`The backend \`${backend}\` answered with something that is not JSON.`, cause);
+  }
+  throw badGateway(`The backend \`${backend}\` answered with something that is not an object.`);
+}
+
+function countAnswer(report: CallReport, answer: unknown): void {
+  const usage = readUsage(answer);
+  if (usage !== undefined) report.read = () => ({ usage, basis: "exact" });
+}
+
+function readModels(answer: Record<string, unknown>, ownedBy: string): readonly EngineModel[] {
+  const entries: readonly unknown[] = Array.isArray(answer.data) ? answer.data : [];
+  return entries.flatMap((entry) => {
+    if (typeof entry !== "object" || entry === null || !("id" in entry) || typeof entry.id !== "string")
+      return [];
+    const created = "created" in entry && typeof entry.created === "number" ? entry.created : 0;
+    const size =
+      "max_model_len" in entry && typeof entry.max_model_len === "number"
+        ? { contextSize: entry.max_model_len }
+        : {};
+    return [{ id: entry.id, created, ownedBy, ...size }];
+  });
+}

@@ -1,0 +1,27 @@
+import { createMiddleware } from "hono/factory";
+import type { Clock } from "../deps.ts";
+
+export interface RequestContext {
+  Variables: { requestId: string };
+}
+
+/** Printable ASCII, as OpenAI takes it: up to 512 characters. */
+const REQUEST_ID = /^[\x21-\x7e]{1,512}$/;
+
+/** Gives every answer, errors and streams too, its request id, its time and OpenAI's version header. */
+export function requestContext(clock: Clock) {
+  return createMiddleware<RequestContext>(async function requestContext(c, next) {
+    const startedAt = clock.monotonic();
+    const asked = c.req.header("x-request-id") ?? c.req.header("x-client-request-id");
+    const requestId =
+      asked !== undefined && REQUEST_ID.test(asked)
+        ? asked
+        : `req_${crypto.randomUUID().replaceAll("-", "")}`;
+    c.set("requestId", requestId);
+    await next();
+    c.header("x-request-id", requestId);
+    c.header("openai-version", "2020-10-01");
+    // Until the headers: tokens of a stream come later.
+    c.header("openai-processing-ms", String(Math.max(1, Math.round(clock.monotonic() - startedAt))));
+  });
+}
