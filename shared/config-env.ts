@@ -1,4 +1,13 @@
-import { formatPath, inputSchema, isMapping, type Keys, type SchemaNode, schemaAt } from "./config-paths.ts";
+import {
+  formatPath,
+  HIDDEN,
+  inputSchema,
+  isMapping,
+  isSecret,
+  type Keys,
+  type SchemaNode,
+  schemaAt,
+} from "./config-paths.ts";
 import { type ConfigProblem, nearest } from "./config-problems.ts";
 
 /** `process.env` on the host, the bindings of a Worker at the edge: only strings are read. */
@@ -22,7 +31,6 @@ export interface Origin {
 export interface Setting {
   readonly variable: string;
   readonly keys: readonly string[];
-  readonly schema: SchemaNode;
 }
 
 /** Plain names that other tools know. The `SLUICE_…` name of the same key wins. */
@@ -56,7 +64,7 @@ export function settings(
     const isPlain = isList
       ? typeof child.items === "object" && "type" in child.items && child.items.type === "string"
       : true;
-    return isPlain ? [{ variable: variableName(path), keys: path, schema: child }] : [];
+    return isPlain ? [{ variable: variableName(path), keys: path }] : [];
   });
 }
 
@@ -108,7 +116,8 @@ export function applyFlags(
 /**
  * `raw` with `${NAME}` and `${NAME:-default}` in its strings replaced from the environment; `$${` stands for `${`.
  * A string that is one reference and nothing else becomes a number or boolean where the schema wants one. Keys
- * without a value are left out: YAML reads `limits:` as null when everything under it is commented out.
+ * without a value are left out: YAML reads `limits:` as null when everything under it is commented out, and
+ * `${NAME:-}` without NAME is how a setting is made optional.
  */
 export function interpolate(raw: unknown, env: Env): Layered {
   const origins = new Map<string, Origin>();
@@ -119,7 +128,8 @@ export function interpolate(raw: unknown, env: Env): Layered {
       return Object.fromEntries(
         Object.entries(value)
           .filter(([, child]) => child !== null)
-          .map(([key, child]) => [key, walk(child, [...keys, key])]),
+          .map(([key, child]) => [key, walk(child, [...keys, key])])
+          .filter(([, child]) => child !== undefined),
       );
     }
     if (typeof value !== "string" || !value.includes("${")) return value;
@@ -133,13 +143,21 @@ export function interpolate(raw: unknown, env: Env): Layered {
     const path = formatPath(keys);
     origins.set(path, { template: value, isUnset: unset.length > 0 });
     for (const name of unset) {
-      const message = name.startsWith("$")
-        ? `\`${path}\` has "${name}", which is no reference; allowed: \${NAME} or \${NAME:-default}, and $\${ for the characters themselves`
+      const isMalformed = name.startsWith("$");
+      const message = isMalformed
+        ? `\`${path}\` has a \${ that is no reference; allowed: \${NAME} or \${NAME:-default}, and $\${ for the characters themselves`
         : `\`${path}\` needs the environment variable ${name}, which is not set; set it, or write \${${name}:-default}`;
-      problems.push({ path, keys, found: value, message });
+      problems.push({
+        path,
+        keys,
+        found: isSecret(keys) ? HIDDEN : value,
+        message,
+        ...(isMalformed ? {} : { variable: name }),
+      });
     }
     const isReference = /^\$\{[^}]*\}$/.test(value);
-    return isReference ? coerce(text, schemaAt(keys)) : text;
+    if (!isReference || unset.length > 0) return text;
+    return text === "" ? undefined : coerce(text, schemaAt(keys));
   };
   return { value: walk(raw, []), origins, problems };
 }

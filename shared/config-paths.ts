@@ -50,9 +50,12 @@ export function isMapping(value: unknown): value is Readonly<Record<string, unkn
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What a problem shows in the place of a secret. */
+export const HIDDEN = "(hidden)";
+
 /** True where a value may be a secret: problems say that it is wrong, and don't show it. */
 export function isSecret(keys: Keys): boolean {
-  return keys.some((key) => /^(api_?key|token|secret|password|authorization|headers)$/i.test(String(key)));
+  return keys.some((key) => /^(api[-_]?key|token|secret|password|authorization|headers)$/i.test(String(key)));
 }
 
 /** What is allowed at a place, to read on from "allowed: ". */

@@ -1,6 +1,14 @@
 import type { z } from "zod";
 import type { Origin } from "./config-env.ts";
-import { describeAllowed, formatPath, isSecret, type Keys, schemaAt, valueAt } from "./config-paths.ts";
+import {
+  describeAllowed,
+  formatPath,
+  HIDDEN,
+  isSecret,
+  type Keys,
+  schemaAt,
+  valueAt,
+} from "./config-paths.ts";
 
 export interface ConfigProblem {
   /** `backends[0].url`, or the name of a variable. */
@@ -10,6 +18,8 @@ export interface ConfigProblem {
   readonly found: string;
   /** What was found, what is allowed and what to do, in one line. */
   readonly message: string;
+  /** The variable that a reference needs, where its absence is the problem. */
+  readonly variable?: string;
 }
 
 /** The configuration can't be used. The message lists every problem, one a line; a start ends with exit code 2. */
@@ -45,7 +55,7 @@ export function problemsOf(
     .flatMap(({ issue, keys }) => {
       if (originOf(keys, origins).isUnset) return [];
       if (issue.code === "unrecognized_keys") {
-        return issue.keys.map((key) => unknownKey([...keys, key], value));
+        return issue.keys.map((key) => unknownKey([...keys, key], value, origins));
       }
       return [wrongValue(issue, keys, value, origins)];
     });
@@ -85,12 +95,12 @@ function originOf(keys: Keys, origins: ReadonlyMap<string, Origin>): Origin {
   return origins.get(paths.findLast((path) => origins.has(path)) ?? "") ?? {};
 }
 
-function unknownKey(keys: Keys, value: unknown): ConfigProblem {
+function unknownKey(keys: Keys, value: unknown, origins: ReadonlyMap<string, Origin>): ConfigProblem {
   const path = formatPath(keys);
   const allowed = Object.keys(mappingSchema(keys.slice(0, -1))?.properties ?? {});
   const guess = nearest(String(keys.at(-1)), allowed);
   const hint = guess === undefined ? "" : `did you mean ${guess}? `;
-  const found = show(keys, valueAt(value, keys));
+  const found = show(keys, valueAt(value, keys), origins);
   return {
     path,
     keys,
@@ -111,9 +121,9 @@ function wrongValue(
   origins: ReadonlyMap<string, Origin>,
 ): ConfigProblem {
   const path = formatPath(keys);
-  const { setBy, template } = originOf(keys, origins);
+  const { setBy } = originOf(keys, origins);
   const actual = valueAt(value, keys);
-  const found = template ?? show(keys, actual);
+  const found = show(keys, actual, origins);
   const subject = path === "" ? "The configuration" : `\`${path}\``;
   const source = setBy === undefined ? "" : ` (set by ${setBy})`;
   const description = actual === undefined ? schemaAt(keys)?.description : undefined;
@@ -132,11 +142,16 @@ function allowedFor(issue: z.core.$ZodIssue, keys: Keys): string {
   return node === undefined ? issue.message : describeAllowed(node);
 }
 
-/** A value as a problem shows it: short, and without secrets. */
-function show(keys: Keys, value: unknown): string {
+/** A value as a problem shows it: short, without secrets, and with its references as they were written. */
+function show(keys: Keys, value: unknown, origins: ReadonlyMap<string, Origin>): string {
   if (value === undefined) return "missing";
-  if (isSecret(keys)) return "(hidden)";
-  const text = JSON.stringify(value, (key, inner: unknown) => (isSecret([key]) ? "(hidden)" : inner));
+  if (isSecret(keys)) return HIDDEN;
+  const path = formatPath(keys);
+  const { template } = origins.get(path) ?? {};
+  if (template !== undefined) return template;
+  const hasReference = [...origins].some(([other, origin]) => origin.template && other.startsWith(path));
+  if (typeof value === "object" && hasReference) return HIDDEN;
+  const text = JSON.stringify(value, (key, inner: unknown) => (isSecret([key]) ? HIDDEN : inner));
   const masked = text.replace(/:\/\/[^/@"]*@/g, "://***@");
   return masked.length > 80 ? `${masked.slice(0, 79)}…` : masked;
 }

@@ -39,9 +39,6 @@ const baseUrl = z
   )
   .transform((url) => url.replace(/\/+$/, ""));
 
-/** Empty counts as none, so that `${NAME:-}` makes a secret optional. */
-const secret = z.string().transform((text) => (text === "" ? undefined : text));
-
 const dollars = z.number().min(0).max(MAX_DOLLARS_PER_MILLION);
 const price = z
   .strictObject({
@@ -91,7 +88,11 @@ const backend = z.strictObject({
     .regex(/^[A-Za-z0-9][\w.-]{0,63}$/, "1 to 64 letters, digits, dots, dashes or underscores")
     .describe("Names the backend in status, logs and receipts."),
   url: baseUrl.describe("Base URL of its OpenAI API, `/v1` included."),
-  apiKey: secret.optional().describe(`Sent as the bearer token; \${NAME} takes it from the environment.`),
+  apiKey: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(`Sent as the bearer token; \${NAME} takes it from the environment.`),
   headers: z
     .record(
       z.string().regex(/^[!#$%&'*+.^_`|~\w-]+$/, "a header's name"),
@@ -149,7 +150,7 @@ const limits = z.strictObject({
 const downloads = z.strictObject({
   cacheDir: z.string().min(1).optional().describe("Where downloaded models are kept."),
   endpoint: baseUrl.optional().describe("A mirror of Hugging Face. Also HF_ENDPOINT."),
-  token: secret.optional().describe("Token for Hugging Face. Also HF_TOKEN."),
+  token: z.string().min(1).optional().describe("Token for Hugging Face. Also HF_TOKEN."),
 });
 
 const cors = z.strictObject({

@@ -55,9 +55,10 @@ export function parseConfig(raw: unknown, env: Env, options: ParseOptions = {}):
  * secrets are not. A value with a reference to a variable that isn't set passes.
  */
 export function checkConfig(raw: unknown, env: Env, options: Omit<ParseOptions, "flags"> = {}): void {
-  const { value, origins } = interpolate(raw ?? {}, env);
+  const { value, origins, problems: references } = interpolate(raw ?? {}, env);
   const parsed = configSchema.safeParse(value);
-  const problems = parsed.success ? [] : problemsOf(parsed.error.issues, value, origins);
+  const issues = parsed.success ? [] : problemsOf(parsed.error.issues, value, origins);
+  const problems = [...references.filter(({ variable }) => variable === undefined), ...issues];
   if (problems.length > 0) throw new ConfigError(problems, options);
 }
 
