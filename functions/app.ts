@@ -25,7 +25,7 @@ const EXPOSED_HEADERS = [
 export function createApp(deps: Deps): Hono<RequestContext> {
   const traffic = createTraffic(deps.clock);
   const catalog = createCatalog(deps.engines);
-  const inference = inferenceRoutes(createServe(deps, catalog, traffic));
+  const inference = inferenceRoutes(createServe(deps, catalog, traffic), deps.config.strict);
   const models = modelRoutes(catalog);
   const system = systemRoutes(deps, traffic);
 
@@ -44,7 +44,11 @@ export function createApp(deps: Deps): Hono<RequestContext> {
 
   const app = new Hono<RequestContext>();
   app.use(requestContext(deps.clock));
-  app.use(cors({ origin: deps.config.cors.origins, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+  const { origins } = deps.config.cors;
+  // "*" means any origin only by itself: in a list it would be compared as an origin.
+  app.use(
+    cors({ origin: origins.includes("*") ? "*" : origins, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }),
+  );
   app.use(
     bodyLimit({
       maxSize: deps.config.limits.bodyBytes,

@@ -27,8 +27,10 @@ export function meter(opening: Promise<Response>, options: MeterOptions): Readab
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let isWaiting = false;
   let isQuiet = true;
+  let hasLeft = false;
   let isOver = false;
 
+  const outcome = (): Outcome => (options.signal.aborted ? "client_aborted" : outcomeOf(report.failure));
   const timers: ReturnType<typeof setInterval>[] = [];
   const end = (outcome: Outcome): void => {
     if (isOver) return;
@@ -54,24 +56,27 @@ export function meter(opening: Promise<Response>, options: MeterOptions): Readab
         try {
           reader ??= readerOf(await opening);
           const step = await reader.read();
-          if (isOver) return;
+          if (hasLeft) return;
           isQuiet = false;
           if (!step.done) return controller.enqueue(step.value);
-          end(outcomeOf(report.failure));
+          end(outcome());
           controller.close();
         } catch (thrown) {
-          if (isOver) return;
+          if (hasLeft) return;
           report.failure ??= toApiError(thrown);
-          const isGone = options.signal.aborted;
-          end(isGone ? "client_aborted" : outcomeOf(report.failure));
-          if (!isGone) controller.enqueue(encodeEvent(JSON.stringify(errorBody(report.failure))));
+          end(outcome());
+          if (!options.signal.aborted)
+            controller.enqueue(encodeEvent(JSON.stringify(errorBody(report.failure))));
           controller.close();
         } finally {
           isWaiting = false;
         }
       },
       async cancel(reason) {
+        // Settled below, when the engine has stopped; a read that still waits ends as if the stream were done.
+        hasLeft = true;
         abort.abort(reason);
+        opening.catch(() => {}); // Where nothing was read yet, its failure has no reader any more.
         await reader?.cancel(reason).catch(() => {}); // It failed by itself already: nothing is left to cancel.
         end("client_aborted");
       },

@@ -4,7 +4,7 @@ import { ApiError } from "../shared/openai/errors.ts";
 import type { ChatRequest, CompletionRequest, EmbeddingRequest } from "../shared/openai/schemas.ts";
 import { SSE_HEADERS } from "../shared/openai/sse.ts";
 import { NO_USAGE } from "../shared/openai/usage.ts";
-import { admit, completionLimit, LEASE_MS } from "./admit.ts";
+import { admit, LEASE_MS, withCap } from "./admit.ts";
 import { createBreaker } from "./backends/breaker.ts";
 import type { Catalog, Target } from "./backends/catalog.ts";
 import { dispatch } from "./backends/dispatch.ts";
@@ -34,19 +34,17 @@ export type Serve = (ask: Ask) => Promise<Response>;
 export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Serve {
   const breaker = createBreaker(deps.clock);
 
-  return async function serveCall(ask) {
-    const targets = catalog.targets(ask.body.model);
+  return async function serveCall(asked) {
+    const targets = catalog.targets(asked.body.model);
     const [target] = targets;
-    if (target === undefined) throw new Error(`The pool of ${ask.body.model} is empty`);
+    if (target === undefined) throw new Error(`The pool of ${asked.body.model} is empty`);
+    const ask = withCap(asked, target);
     const holdId = crypto.randomUUID();
-    await admit(deps, traffic, {
-      holdId,
-      account: ask.account,
-      target,
-      body: ask.body,
-      bodyChars: ask.bodyChars,
-    });
-    traffic.started();
+    await admit(deps, traffic, { holdId, target, ask });
+    // workerd runs nothing more of a request whose client has left, unless something is waited for: neither the place
+    // nor the hold would be freed (test/clients, workerd 1.20261117.1).
+    const ended = Promise.withResolvers<void>();
+    ask.waitUntil(ended.promise);
 
     const abort = new AbortController();
     const report: CallReport = { read: () => ({ usage: NO_USAGE, basis: "exact" }), failure: undefined };
@@ -61,7 +59,7 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
       const { promptTokens, completionTokens } = reading.usage;
       const isFree = outcome !== "completed" && promptTokens + completionTokens === 0;
       const done = isFree ? deps.ledger.void(holdId) : deps.ledger.settle(holdId, { ...reading, outcome });
-      return done.catch(logLost);
+      return done.catch(logLost).finally(ended.resolve);
     };
 
     const opening = dispatch(call, targets, breaker, deps.log);
@@ -83,7 +81,7 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
         keepAliveMs,
         checkpointMs: LEASE_MS / 3,
         checkpoint: () => void deps.ledger.checkpoint(holdId, report.read().usage).catch(logLost),
-        settle: (outcome) => ask.waitUntil(settle(outcome)),
+        settle: (outcome) => void settle(outcome),
       });
       return new Response(body, { headers: SSE_HEADERS });
     }
@@ -102,15 +100,11 @@ function isStream(ask: Ask): boolean {
   return ask.route !== "embeddings" && ask.body.stream === true;
 }
 
-/** The call with the model's own cap on completion tokens, where the client names none. */
 function callOf(ask: Ask, target: Target, signal: AbortSignal, report: CallReport): EngineCall {
   const context = { requestId: ask.requestId, model: target.model, signal, report };
-  const cap = target.maxTokens;
   switch (ask.route) {
-    case "chat": {
-      const isOpen = cap !== undefined && completionLimit(ask.body) === undefined;
-      return { ...context, route: ask.route, body: isOpen ? { ...ask.body, max_tokens: cap } : ask.body };
-    }
+    case "chat":
+      return { ...context, route: ask.route, body: ask.body };
     case "completions":
       return { ...context, route: ask.route, body: ask.body };
     case "embeddings":

@@ -5,6 +5,8 @@ import type { Clock } from "./deps.ts";
 export interface Traffic {
   readonly inFlight: number;
   started(): void;
+  /** Takes back a start: the request was not let in. */
+  refused(): void;
   ended(usage: Usage, isFailure: boolean): void;
   summary(): TrafficSummary;
 }
@@ -39,6 +41,9 @@ export function createTraffic(clock: Clock): Traffic {
     },
     started() {
       inFlight++;
+    },
+    refused() {
+      inFlight--;
     },
     ended(usage, isFailure) {
       inFlight--;

@@ -27,14 +27,16 @@ const DIMENSIONS = 64;
 export function createDummyEngine(options: DummyEngineOptions = {}): GeneratingEngine {
   const contextSize = options.contextSize ?? 4096;
   const loaded = new Set<string>();
+  const closing = new AbortController();
+  const closed = Promise.resolve();
   let active = 0;
-  let closed = false;
 
   async function* generate(request: GenerateRequest): AsyncGenerator<GenerateEvent, void, void> {
     requireLoaded(request.model);
     const prompt = words(promptText(request.prompt));
     const param = request.prompt.kind === "chat" ? "messages" : "prompt";
-    const { counts, maxTokens, signal } = request;
+    const { counts, maxTokens } = request;
+    const signal = AbortSignal.any([request.signal, closing.signal]);
     if (prompt.length + (maxTokens ?? 0) > contextSize) {
       const asked = maxTokens === undefined ? {} : { maxTokens };
       throw contextLengthExceeded({ contextSize, promptTokens: prompt.length, param, ...asked });
@@ -46,28 +48,35 @@ export function createDummyEngine(options: DummyEngineOptions = {}): GeneratingE
       const limit = maxTokens ?? contextSize - prompt.length;
       const reply = words(lastText(request.prompt));
       let text = "";
+      let sent = 0;
       for (const [i, word] of reply.entries()) {
-        if (i >= limit) return yield { type: "finish", reason: "length" };
+        if (i >= limit) {
+          if (sent < text.length) yield { type: "text", text: text.slice(sent) };
+          return yield { type: "finish", reason: "length" };
+        }
         await options.beforeToken?.(i, signal);
         signal.throwIfAborted();
         counts.completionTokens++;
-        const before = text.length;
         text += word;
         const hit = firstStop(text, request.stop);
-        if (hit !== undefined) {
-          if (hit.at > before) yield { type: "text", text: text.slice(before, hit.at) };
-          return yield { type: "finish", reason: "stop", stopSequence: hit.stop };
-        }
-        yield { type: "text", text: word };
+        const end = hit?.at ?? text.length - heldBack(text, request.stop);
+        if (end > sent) yield { type: "text", text: text.slice(sent, end) };
+        if (hit !== undefined) return yield { type: "finish", reason: "stop", stopSequence: hit.stop };
+        sent = Math.max(sent, end);
       }
+      if (sent < text.length) yield { type: "text", text: text.slice(sent) };
       yield { type: "finish", reason: "stop" };
     } finally {
       active--;
     }
   }
 
+  function isModelLoaded(model: string): boolean {
+    return !closing.signal.aborted && loaded.has(model);
+  }
+
   function requireLoaded(model: string): void {
-    if (closed || !loaded.has(model)) throw unavailable(`The model \`${model}\` is not loaded.`, 1000);
+    if (!isModelLoaded(model)) throw unavailable(`The model \`${model}\` is not loaded.`, 1000);
   }
 
   return {
@@ -76,7 +85,7 @@ export function createDummyEngine(options: DummyEngineOptions = {}): GeneratingE
     loadModel: async (model) => {
       loaded.add(model);
     },
-    isModelLoaded: (model) => !closed && loaded.has(model),
+    isModelLoaded,
     models: async () => [...loaded].map((id) => ({ id, created: 0, ownedBy: "sluice", contextSize })),
     generate,
     respond: async (call: EngineCall) =>
@@ -89,15 +98,17 @@ export function createDummyEngine(options: DummyEngineOptions = {}): GeneratingE
             : { vector: embed(input.join(" ")), tokens: input.length };
         },
         fingerprint: "dummy",
+        can: new Set(),
       }),
     status: (): EngineStatus => ({
-      state: closed ? "stopped" : "ready",
+      state: closing.signal.aborted ? "stopped" : "ready",
       active,
       queued: 0,
       details: { contextSize },
     }),
-    close: async () => {
-      closed = true;
+    close: () => {
+      closing.abort(unavailable("The engine was closed.", 1000));
+      return closed;
     },
   };
 }
@@ -109,6 +120,8 @@ function promptText(prompt: Prompt): string {
       return prompt.messages.map((message) => contentText(message.content)).join(" ");
     case "text":
       return prompt.text;
+    case "infill":
+      return prompt.prefix;
     case "tokens":
       return prompt.tokens.join(" ");
     default:
@@ -134,6 +147,12 @@ function firstStop(text: string, stops: readonly string[]): { at: number; stop: 
     .map((stop) => ({ at: text.indexOf(stop), stop }))
     .filter(({ at }) => at >= 0)
     .sort((a, b) => a.at - b.at)[0];
+}
+
+/** How much of the text's end may be the head of a stop string, which must not be sent. */
+function heldBack(text: string, stops: readonly string[]): number {
+  const heads = stops.flatMap((stop) => Array.from(stop, (_, i) => stop.slice(0, i)));
+  return Math.max(0, ...heads.filter((head) => text.endsWith(head)).map((head) => head.length));
 }
 
 /** A vector of length 1 that depends on every character. */

@@ -1,5 +1,6 @@
 import type { ApiError } from "./openai/errors.ts";
 import type { ChatMessage, ChatRequest, CompletionRequest, EmbeddingRequest } from "./openai/schemas.ts";
+import type { ToolUse } from "./openai/tools.ts";
 import type { UsageReading } from "./openai/usage.ts";
 
 /**
@@ -107,11 +108,12 @@ export type Prompt =
   | {
       readonly kind: "chat";
       readonly messages: readonly ChatMessage[];
-      readonly tools?: readonly unknown[];
       /** Extra variables for the template (`chat_template_kwargs`). */
       readonly templateArguments?: Readonly<Record<string, unknown>>;
     }
   | { readonly kind: "text"; readonly text: string }
+  /** What stands between the two is asked for; only of models with infill tokens. */
+  | { readonly kind: "infill"; readonly prefix: string; readonly suffix: string }
   | { readonly kind: "tokens"; readonly tokens: readonly number[] };
 
 export interface Sampling {
@@ -136,20 +138,57 @@ export interface GenerateRequest {
   readonly maxTokens: number | undefined;
   readonly sampling: Sampling;
   readonly stop: readonly string[];
+  /** Tools that a chat may call; undefined: none. */
+  readonly tools?: ToolUse | undefined;
+  /** What the text must be; undefined: anything. */
+  readonly format?: OutputFormat | undefined;
+  /** Log probabilities of the tokens, each with so many of the likeliest beside it; undefined: none. */
+  readonly topLogprobs?: number | undefined;
+  /** The prompt's own text comes first, as one `text` (completions only). */
+  readonly echo?: boolean | undefined;
   readonly signal: AbortSignal;
   /** Written by the engine as it goes, one object a generation. */
   readonly counts: GenerationCounts;
+}
+
+/** `param` is the request's field that asked for it, for the error of a schema that can't be held to. */
+export type OutputFormat =
+  | { readonly kind: "json_object"; readonly param: string }
+  | { readonly kind: "json_schema"; readonly schema: unknown; readonly param: string };
+
+/** A token with its log probability under the model itself, whatever temperature it was drawn at. */
+export interface TokenLogprob extends ScoredToken {
+  /** The likeliest tokens in its place, best first. */
+  readonly top: readonly ScoredToken[];
+}
+
+export interface ScoredToken {
+  /** Its text; what is no whole character is U+FFFD. */
+  readonly token: string;
+  readonly bytes: readonly number[];
+  /** Null for the very first token of an echoed prompt: nothing stands before it. */
+  readonly logprob: number | null;
 }
 
 export interface GenerationCounts {
   promptTokens: number;
   cachedTokens: number;
   completionTokens: number;
+  /** Those of the completion tokens that were reasoning. */
+  reasoningTokens: number;
 }
 
 export type GenerateEvent =
   /** The prompt was accepted and computed; `counts` has its tokens. */
   | { readonly type: "prompt" }
-  /** Whole characters only; never a part of a stop string. */
-  | { readonly type: "text"; readonly text: string }
-  | { readonly type: "finish"; readonly reason: "stop" | "length"; readonly stopSequence?: string };
+  /** Whole characters only; never a part of a stop string. `logprobs`: of the tokens that end in this piece. */
+  | { readonly type: "text"; readonly text: string; readonly logprobs?: readonly TokenLogprob[] }
+  /** What a think-tag model says to itself. */
+  | { readonly type: "reasoning"; readonly text: string }
+  /** A call begins; its arguments follow as pieces of JSON text. */
+  | { readonly type: "toolCall"; readonly index: number; readonly id: string; readonly name: string }
+  | { readonly type: "toolArguments"; readonly index: number; readonly text: string }
+  | { readonly type: "finish"; readonly reason: FinishReason; readonly stopSequence?: string };
+
+/** `tool_calls` if and only if there is at least one call and the model ended by itself. */
+export type FinishReason = "stop" | "length" | "tool_calls";

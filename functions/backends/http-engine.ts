@@ -1,5 +1,11 @@
 import type { CallReport, Engine, EngineCall, EngineModel, EngineState } from "../../shared/engine.ts";
-import { ApiError, badGateway, gatewayTimeout } from "../../shared/openai/errors.ts";
+import {
+  ApiError,
+  badGateway,
+  gatewayTimeout,
+  invalidRequest,
+  unavailable,
+} from "../../shared/openai/errors.ts";
 import { readUsage } from "../../shared/openai/usage.ts";
 import { relayAnswer, relayStream } from "./relay.ts";
 import { upstreamError } from "./upstream-error.ts";
@@ -45,7 +51,10 @@ const LIST_TIMEOUT_MS = 5000;
 /** An engine that reaches any OpenAI-compatible backend over HTTP. */
 export function createHttpEngine(options: HttpEngineOptions): Engine {
   const base = options.url.replace(/\/+$/, "");
-  let active = 0;
+  /** One a call in flight: aborting it closes its connection. */
+  const open = new Set<AbortController>();
+  const closed = Promise.resolve();
+  let isClosed = false;
   let health: { state: EngineState; reason?: string } = { state: "ready" };
 
   function headersOf(requestId?: string): Record<string, string> {
@@ -81,19 +90,21 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     }
   }
 
+  function closedError(): ApiError {
+    return unavailable(`The backend \`${options.id}\` is no longer used: the server is closing.`, 1000);
+  }
+
   async function respond(call: EngineCall): Promise<Response> {
     const isStream = call.route !== "embeddings" && call.body.stream === true;
+    if (isClosed) throw closedError();
+    call.signal.throwIfAborted();
     const abort = new AbortController();
     const signal = AbortSignal.any([call.signal, abort.signal]);
-    active++;
-    let isActive = true;
-    const end = () => {
-      if (isActive) active--;
-      isActive = false;
-    };
+    open.add(abort);
+    const end = () => void open.delete(abort);
     let isRelaying = false;
     try {
-      const body = JSON.stringify(forwarded(call, isStream));
+      const body = forwarded(call, isStream);
       const headers = { ...headersOf(call.requestId), "content-type": "application/json" };
       const url = `${base}${PATHS[call.route]}`;
       const upstream = await send(
@@ -101,7 +112,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         options.headersTimeoutMs,
         abort,
       );
-      if (upstream.status >= 400)
+      if (upstream.status >= 300)
         throw upstreamError(options.id, upstream.status, upstream.headers, await upstream.text());
       if (!isStream) {
         const answer = parseAnswer(options.id, await upstream.text());
@@ -118,6 +129,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
       });
     } catch (thrown) {
       if (thrown instanceof ApiError || call.signal.aborted) throw thrown;
+      if (abort.signal.aborted) throw abort.signal.reason;
       throw badGateway(`The backend \`${options.id}\` closed the connection.`, thrown);
     } finally {
       if (!isRelaying) end();
@@ -128,7 +140,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     id: options.id,
     initialize: async () => {},
     loadModel: async () => {},
-    isModelLoaded: (model) => options.models === "any" || options.models.includes(model),
+    isModelLoaded: (model) => !isClosed && (options.models === "any" || options.models.includes(model)),
     models: async (signal) => {
       if (options.models !== "any")
         return options.models.map((id) => ({ id, created: 0, ownedBy: options.id }));
@@ -146,20 +158,32 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     },
     respond,
     status: () => ({
-      ...health,
-      active,
+      ...(isClosed ? { state: "stopped" as const } : health),
+      active: open.size,
       queued: 0,
       details: { models: options.models === "any" ? "any" : options.models.length },
     }),
-    close: async () => {},
+    close: () => {
+      isClosed = true;
+      for (const abort of open) abort.abort(closedError());
+      return closed;
+    },
   };
 }
 
 /** The body under the backend's own model name; of a stream the usage is asked for, since it is billed by it. */
-function forwarded(call: EngineCall, isStream: boolean): unknown {
-  const body = { ...call.body, model: call.model };
-  if (!isStream || call.route === "embeddings") return body;
-  return { ...body, stream_options: { ...call.body.stream_options, include_usage: true } };
+function forwarded(call: EngineCall, isStream: boolean): string {
+  const named = { ...call.body, model: call.model };
+  const body =
+    isStream && call.route !== "embeddings"
+      ? { ...named, stream_options: { ...call.body.stream_options, include_usage: true } }
+      : named;
+  try {
+    return JSON.stringify(body);
+  } catch (cause) {
+    // JSON.parse reads deeper than JSON.stringify writes: the client's fault, not the backend's.
+    throw Object.assign(invalidRequest("The request body is nested too deeply."), { cause });
+  }
 }
 
 function parseAnswer(backend: string, text: string): Record<string, unknown> {

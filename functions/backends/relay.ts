@@ -1,7 +1,7 @@
 import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError, badGateway, errorBody, gatewayTimeout } from "../../shared/openai/errors.ts";
 import { DONE_EVENT, encodeEvent, readEvents, SSE_HEADERS } from "../../shared/openai/sse.ts";
-import { readUsage, type Usage } from "../../shared/openai/usage.ts";
+import { NO_USAGE, readUsage, type Usage, type UsageReading } from "../../shared/openai/usage.ts";
 import { readError } from "./upstream-error.ts";
 
 /** The backend's answer under the model name the client asked for, with OpenAI's required nulls in place. */
@@ -47,7 +47,9 @@ export function relayStream(
   bytes: AsyncIterable<Uint8Array>,
   options: RelayOptions,
 ): Response {
-  const events = relayEvents(call, bytes, options);
+  const seen: Seen = { usage: undefined, tokens: 0 };
+  call.report.read = () => readingOf(seen);
+  const events = relayEvents(call, bytes, seen, options);
   const stop = async (reason: unknown) => {
     options.abort.abort(reason);
     await events.return();
@@ -67,44 +69,62 @@ export function relayStream(
   return new Response(body, { headers: SSE_HEADERS });
 }
 
+/** What a stream told of its tokens so far: its own usage, and the pieces of its choices. */
+interface Seen {
+  usage: Usage | undefined;
+  tokens: number;
+}
+
+function readingOf({ usage, tokens }: Seen): UsageReading {
+  return usage === undefined
+    ? { usage: { ...NO_USAGE, completionTokens: tokens }, basis: "counted" }
+    : { usage, basis: "exact" };
+}
+
 async function* relayEvents(
   call: EngineCall,
   bytes: AsyncIterable<Uint8Array>,
+  seen: Seen,
   { backend, abort, idleTimeoutMs, onEnd }: RelayOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
-  let reported: Usage | undefined;
-  let pieces = 0;
+  const unfinished = new Set<unknown>();
   let isFinished = false;
-  call.report.read = () =>
-    reported === undefined
-      ? {
-          usage: { promptTokens: 0, cachedTokens: 0, completionTokens: pieces, reasoningTokens: 0 },
-          basis: "counted",
-        }
-      : { usage: reported, basis: "exact" };
 
   let isQuiet = true;
+  let isWaiting = true;
   const watch = setInterval(() => {
-    if (isQuiet)
+    if (isQuiet && isWaiting)
       abort.abort(gatewayTimeout(`The backend \`${backend}\` sent nothing for ${idleTimeoutMs} ms.`));
     isQuiet = true;
   }, idleTimeoutMs);
+  const onBytes = () => {
+    isQuiet = false; // Comments count: they say that the backend is alive.
+  };
   try {
-    for await (const event of readEvents(bytes)) {
-      isQuiet = false;
+    for await (const event of readEvents(watched(bytes, onBytes))) {
       if (event === "[DONE]") return yield DONE_EVENT;
       const chunk = parseChunk(event);
       if (chunk === undefined) continue;
       if (isError(chunk)) throw streamError(event);
       const usage = readUsage(chunk);
-      if (usage !== undefined) reported = usage;
+      if (usage !== undefined) seen.usage = usage;
       const choices: readonly unknown[] = Array.isArray(chunk.choices) ? chunk.choices : [];
-      if (choices.length > 0) pieces++;
-      isFinished ||= choices.some(hasFinishReason);
+      seen.tokens += choices.filter(hasToken).length;
+      for (const choice of choices) {
+        const isLast = hasFinishReason(choice);
+        isFinished ||= isLast;
+        if (isLast) unfinished.delete(indexOf(choice));
+        else unfinished.add(indexOf(choice));
+      }
       const relayed = relayChunk(call, chunk, event, choices.length === 0);
-      if (relayed !== undefined) yield encodeEvent(relayed);
+      if (relayed === undefined) continue;
+      isWaiting = false; // A client that reads slowly is not the backend's silence.
+      yield encodeEvent(relayed);
+      isWaiting = true;
+      isQuiet = false;
     }
-    if (!isFinished) throw badGateway(`The backend \`${backend}\` broke off in mid-stream.`);
+    if (!isFinished || unfinished.size > 0)
+      throw badGateway(`The backend \`${backend}\` broke off in mid-stream.`);
     yield DONE_EVENT;
   } catch (thrown) {
     if (call.signal.aborted) throw thrown;
@@ -118,6 +138,13 @@ async function* relayEvents(
   } finally {
     clearInterval(watch);
     onEnd();
+  }
+}
+
+async function* watched(bytes: AsyncIterable<Uint8Array>, onBytes: () => void): AsyncGenerator<Uint8Array> {
+  for await (const piece of bytes) {
+    onBytes();
+    yield piece;
   }
 }
 
@@ -154,6 +181,19 @@ function streamError(event: string): ApiError {
     type: type ?? "server_error",
     code: code ?? null,
   });
+}
+
+/** Text, reasoning or a part of a tool call: what the opening role and the finish don't have. */
+function hasToken(choice: unknown): boolean {
+  const { delta, text }: { delta?: unknown; text?: unknown } = Object(choice);
+  const { role: _, ...fields }: Record<string, unknown> = Object(delta);
+  return [text, ...Object.values(fields)].some(
+    (field) => (typeof field === "string" || Array.isArray(field)) && field.length > 0,
+  );
+}
+
+function indexOf(choice: unknown): unknown {
+  return Object(choice).index;
 }
 
 function hasFinishReason(choice: unknown): boolean {

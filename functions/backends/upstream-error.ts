@@ -1,7 +1,7 @@
 import { ApiError } from "../../shared/openai/errors.ts";
 
 /** What engines say in their own words when a prompt is too long; agents look for OpenAI's code (vllm#37011, llama.cpp#15780). */
-const CONTEXT_OVERFLOW = /maximum context length|context (size|length|window)|exceed_context_size/i;
+const CONTEXT_OVERFLOW = /maximum (context|model) length|context (size|length|window)|exceed_context_size/i;
 
 /**
  * A backend's refusal as our client should see it: what is about the request passes with its message; what is about
@@ -19,14 +19,14 @@ export function upstreamError(
       cause: new Error(`status ${status}`),
     });
   }
-  if (status >= 500) {
+  if (status >= 500 || status < 400) {
     const ours = status === 503 || status === 504 ? status : 502;
     return new ApiError(ours, `The backend \`${backend}\` failed with status ${status}.`, {
       cause: new Error(message ?? text.slice(0, 500)),
-      ...retryAfter(headers),
+      ...retryHints(headers),
     });
   }
-  const isOverflow = status === 400 && CONTEXT_OVERFLOW.test(`${code ?? ""} ${message ?? ""}`);
+  const isOverflow = status === 400 && CONTEXT_OVERFLOW.test([code, type, message].join(" "));
   return new ApiError(
     status === 422 ? 400 : status,
     message ?? `The backend \`${backend}\` refused the request.`,
@@ -34,7 +34,7 @@ export function upstreamError(
       type: type ?? "invalid_request_error",
       param: param ?? null,
       code: isOverflow ? "context_length_exceeded" : (code ?? null),
-      ...retryAfter(headers),
+      ...retryHints(headers),
     },
   );
 }
@@ -76,9 +76,17 @@ function stringOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-function retryAfter(headers: { get(name: string): string | null }): { retryAfterMs?: number } {
+/** When to come back, and whether: an exhausted budget must not be tried three times. */
+function retryHints(headers: { get(name: string): string | null }): {
+  retryAfterMs?: number;
+  shouldRetry?: boolean;
+} {
   const ms = Number(headers.get("retry-after-ms") ?? Number.NaN);
   const seconds = Number(headers.get("retry-after") ?? Number.NaN);
-  if (Number.isFinite(ms)) return { retryAfterMs: ms };
-  return Number.isFinite(seconds) ? { retryAfterMs: seconds * 1000 } : {};
+  const shouldRetry = headers.get("x-should-retry");
+  return {
+    ...(Number.isFinite(ms) ? { retryAfterMs: ms } : {}),
+    ...(!Number.isFinite(ms) && Number.isFinite(seconds) ? { retryAfterMs: seconds * 1000 } : {}),
+    ...(shouldRetry === "true" || shouldRetry === "false" ? { shouldRetry: shouldRetry === "true" } : {}),
+  };
 }

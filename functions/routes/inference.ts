@@ -13,20 +13,24 @@ export interface InferenceRoutes {
   readonly embeddings: Handler<RequestContext>;
 }
 
-/** Bodies are read and checked here; everything after is `serveCall`. */
-export function inferenceRoutes(serve: Serve): InferenceRoutes {
+/** Bodies are read and checked here; everything after is `serveCall`. `isStrict`: unknown fields are refused. */
+export function inferenceRoutes(serve: Serve, isStrict: boolean): InferenceRoutes {
   return {
     chat: async (c) => {
       const { json, frame } = await readJson(c);
-      return serve({ ...frame, route: "chat", body: parseBody(chatRequest, json) });
+      return serve({ ...frame, route: "chat", body: parseBody(chatRequest, json, { isStrict }) });
     },
     completions: async (c) => {
       const { json, frame } = await readJson(c);
-      return serve({ ...frame, route: "completions", body: parseBody(completionRequest, json) });
+      return serve({
+        ...frame,
+        route: "completions",
+        body: parseBody(completionRequest, json, { isStrict }),
+      });
     },
     embeddings: async (c) => {
       const { json, frame } = await readJson(c);
-      return serve({ ...frame, route: "embeddings", body: parseBody(embeddingRequest, json) });
+      return serve({ ...frame, route: "embeddings", body: parseBody(embeddingRequest, json, { isStrict }) });
     },
   };
 }

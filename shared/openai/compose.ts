@@ -1,13 +1,7 @@
-import type {
-  EngineCall,
-  GenerateEvent,
-  GenerateRequest,
-  GenerationCounts,
-  Prompt,
-  Sampling,
-} from "../engine.ts";
-import { eachInput, respondEmbeddings } from "./embeddings.ts";
-import { errorBody, toApiError, unsupported } from "./errors.ts";
+import type { EngineCall, GenerateEvent, GenerateRequest, GenerationCounts } from "../engine.ts";
+import { respondEmbeddings } from "./embeddings.ts";
+import { errorBody, toApiError } from "./errors.ts";
+import { chatGeneration, completionGeneration, type Feature, type Generation } from "./generation.ts";
 import type { ChatRequest, CompletionRequest } from "./schemas.ts";
 import { DONE_EVENT, encodeEvent, SSE_HEADERS } from "./sse.ts";
 import type { Usage } from "./usage.ts";
@@ -24,27 +18,22 @@ export interface Generator {
   ): Promise<{ readonly vector: Float32Array; readonly tokens: number }>;
   /** Sent as `system_fingerprint`: the same while model, settings and engine are. */
   readonly fingerprint: string;
+  readonly can: ReadonlySet<Feature>;
 }
 
 /** An OpenAI response, JSON or SSE, composed from what `generator` generates. Keeps the promises of `Engine.respond`. */
-export function respondByGenerating(call: EngineCall, generator: Generator): Promise<Response> {
+export async function respondByGenerating(call: EngineCall, generator: Generator): Promise<Response> {
+  const { fingerprint, can } = generator;
   switch (call.route) {
-    case "chat":
-      return respond(
-        call,
-        call.body,
-        generator,
-        chatWire(call.body, generator.fingerprint),
-        chatPrompts(call.body),
-      );
-    case "completions":
-      return respond(
-        call,
-        call.body,
-        generator,
-        completionWire(call.body, generator.fingerprint),
-        completionPrompts(call.body),
-      );
+    case "chat": {
+      const generation = chatGeneration(call.body, can);
+      const wire = chatWire(call.body, { fingerprint, isLegacy: generation.tools?.legacy === true });
+      return respond(call, call.body, generator, wire, generation);
+    }
+    case "completions": {
+      const generation = completionGeneration(call.body, can);
+      return respond(call, call.body, generator, completionWire(call.body, fingerprint), generation);
+    }
     case "embeddings":
       return respondEmbeddings(call, call.body, generator);
     default:
@@ -62,36 +51,21 @@ async function respond(
   body: ChatRequest | CompletionRequest,
   generator: Generator,
   wire: Wire,
-  prompts: readonly Prompt[],
+  generation: Generation,
 ): Promise<Response> {
+  call.signal.throwIfAborted();
   const abort = new AbortController();
   const signal = AbortSignal.any([call.signal, abort.signal]);
-  const n = body.n ?? 1;
-  const seed = body.seed === undefined ? randomSeed() : toUint32(body.seed);
-  const choices = prompts.flatMap((prompt, p) =>
-    Array.from({ length: n }, (_, i): Choice => {
-      const counts = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
-      const request: GenerateRequest = {
-        model: call.model,
-        prompt,
-        maxTokens: wire.maxTokens,
-        sampling: sampling(body, toUint32(seed + i)),
-        stop: body.stop === undefined ? [] : [body.stop].flat().filter((text) => text !== ""),
-        signal,
-        counts,
-      };
-      const events = generator.generate(request)[Symbol.asyncIterator]();
-      return { index: p * n + i, counts, events, text: "", finish: null };
-    }),
-  );
-  call.report.read = () => ({ usage: sumUsage(choices, n), basis: "exact" });
+  const choices = startChoices(call.model, generator, generation, signal);
+  const { candidates } = generation;
+  call.report.read = () => ({ usage: sumUsage(choices, candidates), basis: "exact" });
   const [only] = choices;
   const steps = choices.length === 1 && only !== undefined ? eventsOf(only) : interleave(choices);
 
   try {
     if (body.stream !== true) {
       await Promise.all(choices.map(drain));
-      return Response.json(wire.answer(choices, sumUsage(choices, n)));
+      return Response.json(wire.answer(bestOf(choices, generation), sumUsage(choices, candidates)));
     }
     // The first event, so that what is refused can still be a status.
     await steps.next();
@@ -105,7 +79,7 @@ async function respond(
     choices,
     steps,
     wire,
-    body.stream_options?.include_usage === true ? n : undefined,
+    body.stream_options?.include_usage === true ? candidates : undefined,
   );
   const stop = async (reason: unknown) => {
     abort.abort(reason);
@@ -115,11 +89,94 @@ async function respond(
   return new Response(streamOf(events, stop), { headers: SSE_HEADERS });
 }
 
+/** Every choice of every prompt, each with a seed of its own; nothing runs until its events are asked for. */
+function startChoices(
+  model: string,
+  generator: Generator,
+  generation: Generation,
+  signal: AbortSignal,
+): readonly Choice[] {
+  const { prompts, candidates, sampling, maxTokens, stop, tools, format, topLogprobs, echo } = generation;
+  const seed = generation.seed === undefined ? randomSeed() : toUint32(generation.seed);
+  return prompts.flatMap((prompt, p) =>
+    Array.from({ length: candidates }, (_, i): Choice => {
+      const counts = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
+      const events = generator.generate({
+        model,
+        prompt,
+        maxTokens,
+        sampling: { ...sampling, seed: toUint32(seed + i) },
+        stop,
+        tools,
+        format,
+        topLogprobs,
+        echo,
+        signal,
+        counts,
+      });
+      return {
+        index: p * candidates + i,
+        counts,
+        events: events[Symbol.asyncIterator](),
+        text: "",
+        reasoning: "",
+        calls: [],
+        logprobs: [],
+        finish: null,
+      };
+    }),
+  );
+}
+
 async function drain(choice: Choice): Promise<void> {
-  for (let step = await choice.events.next(); !step.done; step = await choice.events.next()) {
-    if (step.value.type === "text") choice.text += step.value.text;
-    else if (step.value.type === "finish") choice.finish = step.value.reason;
+  for (let step = await choice.events.next(); !step.done; step = await choice.events.next())
+    add(choice, step.value);
+}
+
+function add(choice: Choice, event: GenerateEvent): void {
+  switch (event.type) {
+    case "prompt":
+      return;
+    case "text":
+      choice.text += event.text;
+      choice.logprobs.push(...(event.logprobs ?? []));
+      return;
+    case "reasoning":
+      choice.reasoning += event.text;
+      return;
+    case "toolCall":
+      choice.calls.push({ id: event.id, name: event.name, arguments: "" });
+      return;
+    case "toolArguments": {
+      const call = choice.calls[event.index];
+      if (call !== undefined) call.arguments += event.text;
+      return;
+    }
+    case "finish":
+      choice.finish = event.reason;
+      return;
+    default:
+      event satisfies never;
   }
+}
+
+/** Of each prompt's candidates the n with the highest mean log probability (OpenAI's meaning of `best_of`). */
+function bestOf(
+  choices: readonly Choice[],
+  { prompts, candidates, n }: Generation,
+): readonly FinishedChoice[] {
+  if (candidates === n) return choices;
+  return prompts.flatMap((_, p) =>
+    choices
+      .slice(p * candidates, (p + 1) * candidates)
+      .sort((a, b) => meanLogprob(b) - meanLogprob(a))
+      .slice(0, n)
+      .map((choice, i) => ({ ...choice, index: p * n + i })),
+  );
+}
+
+function meanLogprob({ logprobs }: FinishedChoice): number {
+  return logprobs.reduce((sum, { logprob }) => sum + (logprob ?? 0), 0) / Math.max(1, logprobs.length);
 }
 
 /** The events of all choices as they come, each choice in its order. `usageOf` is n where the client asked for usage. */
@@ -131,13 +188,19 @@ async function* writeEvents(
   usageOf: number | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
   try {
-    for (const choice of choices) {
-      const opening = wire.opening(choice.index);
-      if (opening !== undefined) yield encodeEvent(opening);
-    }
-    for await (const [choice, event] of steps) {
-      if (event.type === "text") yield encodeEvent(wire.piece(choice.index, event.text));
-      else if (event.type === "finish") yield encodeEvent(wire.finish(choice.index, event.reason));
+    const open = new Set<number>();
+    for await (const [{ index }, event] of steps) {
+      if (event.type === "prompt") continue;
+      const first = event.type === "finish" ? undefined : event;
+      if (!open.has(index)) {
+        open.add(index);
+        const { json, hasFirst } = wire.opening(index, first);
+        if (json !== undefined) yield encodeEvent(json);
+        if (hasFirst) continue;
+      }
+      yield encodeEvent(
+        event.type === "finish" ? wire.finish(index, event.reason) : wire.piece(index, event),
+      );
     }
     if (usageOf !== undefined) yield encodeEvent(wire.usage(sumUsage(choices, usageOf)));
     yield DONE_EVENT;
@@ -202,24 +265,12 @@ function sumUsage(choices: readonly Choice[], n: number): Usage {
   const sum = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
   for (const choice of choices) {
     sum.completionTokens += choice.counts.completionTokens;
+    sum.reasoningTokens += choice.counts.reasoningTokens;
     if (choice.index % n !== 0) continue;
     sum.promptTokens += choice.counts.promptTokens;
     sum.cachedTokens += choice.counts.cachedTokens;
   }
   return sum;
-}
-
-function sampling(body: ChatRequest | CompletionRequest, seed: number): Sampling {
-  return {
-    temperature: body.temperature ?? 1,
-    topP: body.top_p ?? 1,
-    topK: Math.max(0, body.top_k ?? 0),
-    minP: body.min_p ?? 0,
-    seed,
-    frequencyPenalty: body.frequency_penalty ?? 0,
-    presencePenalty: body.presence_penalty ?? 0,
-    logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([token, bias]) => [Number(token), bias])),
-  };
 }
 
 function randomSeed(): number {
@@ -228,36 +279,4 @@ function randomSeed(): number {
 
 function toUint32(value: number): number {
   return ((value % 2 ** 32) + 2 ** 32) % 2 ** 32;
-}
-
-function chatPrompts(body: ChatRequest): readonly Prompt[] {
-  if ((body.tools?.length ?? 0) > 0 && body.tool_choice !== "none") {
-    throw unsupported(
-      "tools",
-      "Tools are not supported by this engine yet. Leave `tools` out, or use a backend that has them.",
-    );
-  }
-  if (body.functions !== undefined)
-    throw unsupported("functions", "Functions are not supported by this engine yet.");
-  if (body.response_format !== undefined && body.response_format.type !== "text") {
-    throw unsupported(
-      "response_format",
-      "Only `response_format` of type `text` is supported by this engine yet.",
-    );
-  }
-  if (body.logprobs === true)
-    throw unsupported("logprobs", "Log probabilities are not supported by this engine yet.");
-  return [{ kind: "chat", messages: body.messages, templateArguments: body.chat_template_kwargs ?? {} }];
-}
-
-function completionPrompts(body: CompletionRequest): readonly Prompt[] {
-  if (body.echo === true) throw unsupported("echo", "`echo` is not supported by this engine yet.");
-  if (body.logprobs !== undefined)
-    throw unsupported("logprobs", "Log probabilities are not supported by this engine yet.");
-  if (body.suffix !== undefined) throw unsupported("suffix", "`suffix` is not supported by this engine yet.");
-  if ((body.best_of ?? 1) > 1)
-    throw unsupported("best_of", "`best_of` above 1 is not supported by this engine yet.");
-  return eachInput(body.prompt).map((input) =>
-    typeof input === "string" ? { kind: "text", text: input } : { kind: "tokens", tokens: input },
-  );
 }

@@ -7,7 +7,7 @@ import { type ApiError, invalidRequest } from "./errors.ts";
  */
 
 /** A field that may be absent or null; both read as undefined. */
-function optional<T extends z.ZodType>(schema: T) {
+export function optional<T extends z.ZodType>(schema: T) {
   return schema.nullish().transform((value) => value ?? undefined);
 }
 
@@ -88,9 +88,26 @@ const message = z.discriminatedUnion("role", [
 ]);
 export type ChatMessage = z.infer<typeof message>;
 
+/** A field of OpenAI's that is not read here: a backend may. */
+const passedOn = optional(z.unknown());
+
 export const chatRequest = z
   .looseObject({
     ...generationFields,
+    audio: passedOn,
+    modalities: passedOn,
+    moderation: passedOn,
+    parallel_tool_calls: passedOn,
+    prediction: passedOn,
+    prompt_cache_key: passedOn,
+    prompt_cache_options: passedOn,
+    prompt_cache_retention: passedOn,
+    reasoning_effort: passedOn,
+    safety_identifier: passedOn,
+    service_tier: passedOn,
+    store: passedOn,
+    verbosity: passedOn,
+    web_search_options: passedOn,
     messages: z.array(message).min(1),
     chat_template_kwargs: optional(z.record(z.string(), z.unknown())),
     logprobs: optional(z.boolean()),
@@ -167,13 +184,26 @@ function refineStream(
   }
 }
 
+export interface ParseBodyOptions {
+  /** Refuses fields that neither OpenAI nor `schema` has, instead of passing them on. */
+  readonly isStrict?: boolean;
+}
+
 /**
  * The body as `schema` reads it. Throws the `ApiError` a client of OpenAI's expects: 400, with the path of the first
  * bad field in `param` and what is allowed in the message.
  */
-export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.infer<T> {
+export function parseBody<T extends z.ZodObject>(
+  schema: T,
+  body: unknown,
+  { isStrict = false }: ParseBodyOptions = {},
+): z.infer<T> {
   const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const unknown = Object.keys(parsed.data).find((name) => !Object.hasOwn(schema.shape, name));
+    if (!isStrict || unknown === undefined) return parsed.data;
+    throw invalidRequest(`Unrecognized request argument supplied: ${unknown}`, unknown);
+  }
   const issue = parsed.error.issues[0];
   if (issue === undefined) throw invalidRequest("The request body is invalid.");
   throw fieldError(deepest(issue), body);

@@ -7,6 +7,8 @@ import { Miniflare } from "miniflare";
 export interface Edge {
   readonly url: string;
   readonly baseURL: string;
+  /** What the Worker and workerd logged, for tests that look there. */
+  readonly logs: string[];
   close(): Promise<void>;
 }
 
@@ -35,15 +37,17 @@ export async function startEdge(
   bindings: Record<string, string> = {},
 ): Promise<Edge> {
   bundle ??= bundleWorker();
+  const logs: string[] = [];
   const miniflare = new Miniflare({
     modules: true,
     script: `globalThis.SLUICE_CONFIG = ${JSON.stringify(config)};\n${await bundle}`,
     compatibilityDate: "2026-07-01",
     compatibilityFlags: ["enable_request_signal"],
     bindings,
+    handleStructuredLogs: ({ message }: { message: string }) => void logs.push(message),
     host: "127.0.0.1",
     port: 0,
   });
   const url = (await miniflare.ready).origin;
-  return { url, baseURL: `${url}/v1`, close: () => miniflare.dispose() };
+  return { url, baseURL: `${url}/v1`, logs, close: () => miniflare.dispose() };
 }

@@ -1,3 +1,4 @@
+import { expect, vi } from "vitest";
 import type { Log } from "../../functions/deps.ts";
 import { type RunningServer, startServer } from "../../runtime-node/server.ts";
 import { parseConfig } from "../../shared/config.ts";
@@ -15,6 +16,8 @@ export interface HostOptions {
 export interface Host extends RunningServer {
   readonly baseURL: string;
   readonly logs: string[];
+  /** Resolves when so many requests of inference are in flight. */
+  inFlight(count: number): Promise<void>;
 }
 
 /** The real server of the host on a free loopback port. */
@@ -30,5 +33,10 @@ export async function startHost({ config: raw = {}, engine }: HostOptions = {}):
   const log: Log = { debug: write, info: write, warn: write, error: write };
   const platform = { info: { system: "test" }, sample: async () => ({}) };
   const server = await startServer({ config, local, platform, log });
-  return { ...server, baseURL: `${server.url}/v1`, logs };
+  const inFlight = (count: number) =>
+    vi.waitFor(async () => {
+      const status = await (await fetch(`${server.url}/v1/system/status`)).json();
+      expect(status.traffic.in_flight).toBe(count);
+    });
+  return { ...server, baseURL: `${server.url}/v1`, logs, inFlight };
 }

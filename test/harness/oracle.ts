@@ -3,7 +3,7 @@ import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { readEvents } from "../../shared/openai/sse.ts";
 
 /** OpenAI's own schemas; data for tests, not part of the project. */
-const PATH =
+export const SCHEMAS_PATH =
   process.env.OPENAI_SCHEMAS ?? new URL("../../../shared/openai/schemas.json", import.meta.url).pathname;
 
 /** Where OpenAI's schemas are wrong or silent: the whole list. */
@@ -17,13 +17,13 @@ const EXCEPTIONS: readonly { readonly schema: string; readonly at: RegExp; reado
   { schema: "CreateCompletionResponse", at: /\/token_logprobs\/0$/, why: "null for the first echoed token" },
 ];
 
-const ajv = existsSync(PATH) ? loadAjv() : undefined;
+const ajv = existsSync(SCHEMAS_PATH) ? loadAjv() : undefined;
 if (ajv === undefined)
-  console.log(`OpenAI's schemas are not at ${PATH}: answers are not validated against them`);
+  console.log(`OpenAI's schemas are not at ${SCHEMAS_PATH}: answers are not validated against them`);
 const validators = new Map<string, ValidateFunction>();
 
 function loadAjv(): Ajv2020 {
-  const { components } = JSON.parse(readFileSync(PATH, "utf8"));
+  const { components } = JSON.parse(readFileSync(SCHEMAS_PATH, "utf8"));
   const made = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
   made.addSchema({ $id: "oa", components });
   return made;
@@ -52,45 +52,49 @@ const ANSWERS: readonly [RegExp, string, string][] = [
   [/\/models\/.+/, "Model", ""],
 ];
 
-/** A `fetch` that validates every answer, chunk and error it sees; a fault surfaces as the read's or the call's error. */
-export const checkedFetch: typeof fetch = async (input, init) => {
-  const response = await fetch(input, init);
-  const path = new URL(response.url).pathname;
-  const [, json, chunk] = ANSWERS.find(([pattern]) => pattern.test(path)) ?? [];
-  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
-  if (isStream && response.body !== null) {
-    const [seen, passed] = response.body.tee();
-    const checked = checkEvents(seen, chunk ?? "");
-    return new Response(withFault(passed, checked), response);
-  }
-  const text = await response.text();
-  if (text !== "") {
-    const value: unknown = JSON.parse(text);
-    if (response.status >= 400) expectSchema("ErrorResponse", value);
-    else if (json !== undefined && json !== "") expectSchema(json, value);
-  }
-  return new Response(response.status === 204 ? null : text, response);
-};
-
-async function checkEvents(body: ReadableStream<Uint8Array>, schema: string): Promise<void> {
-  for await (const event of readEvents(body)) {
-    if (event === "[DONE]") continue;
-    const value: unknown = JSON.parse(event);
-    expectSchema(
-      typeof value === "object" && value !== null && "error" in value ? "ErrorResponse" : schema,
-      value,
-    );
-  }
+/** `inner` with every answer, chunk and error validated; a fault surfaces as the read's or the call's error. */
+export function checked(inner: typeof fetch): typeof fetch {
+  return async (input, init) => {
+    const response = await inner(input, init);
+    const path = new URL(input instanceof Request ? input.url : String(input), "http://any").pathname;
+    const [, json, chunk] = ANSWERS.find(([pattern]) => pattern.test(path)) ?? [];
+    const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
+    if (isStream && response.body !== null)
+      return new Response(checkedStream(response.body, chunk ?? ""), response);
+    const text = await response.text();
+    if (text !== "" && path !== "/health/ready") {
+      const value: unknown = JSON.parse(text);
+      if (response.status >= 400) expectSchema("ErrorResponse", value);
+      else if (json !== undefined && json !== "") expectSchema(json, value);
+    }
+    return new Response(text === "" ? null : text, response);
+  };
 }
 
-/** The same bytes; ends in the checker's error where it found a fault. */
-function withFault(body: ReadableStream<Uint8Array>, checked: Promise<void>): ReadableStream<Uint8Array> {
-  checked.catch(() => {}); // Thrown below, at the end of the stream.
+export const checkedFetch = checked(fetch);
+
+/** The same bytes; ends in the checker's error where it found a fault. A reader that leaves early leaves the rest unchecked. */
+function checkedStream(body: ReadableStream<Uint8Array>, schema: string): ReadableStream<Uint8Array> {
+  const pieces: Uint8Array[] = [];
   return body.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
-      async flush() {
-        await checked;
+      transform(piece, controller) {
+        pieces.push(piece);
+        controller.enqueue(piece);
       },
+      flush: () => checkEvents(pieces, schema),
     }),
   );
+}
+
+async function checkEvents(pieces: readonly Uint8Array[], schema: string): Promise<void> {
+  const bytes = (async function* () {
+    yield* pieces;
+  })();
+  for await (const event of readEvents(bytes)) {
+    if (event === "[DONE]") continue;
+    const value: unknown = JSON.parse(event);
+    const isError = typeof value === "object" && value !== null && "error" in value;
+    expectSchema(isError ? "ErrorResponse" : schema, value);
+  }
 }

@@ -1,0 +1,4 @@
+import { createMemoryLedger } from "../../shared/memory-ledger.ts";
+import { ledgerContract } from "./ledger.ts";
+
+ledgerContract("the memory ledger", createMemoryLedger);

@@ -1,0 +1,261 @@
+import { describe, expect, it, vi } from "vitest";
+import { LEASE_MS } from "../../functions/admit.ts";
+import type { Engine, EngineCall } from "../../shared/engine.ts";
+import type { Ledger } from "../../shared/ledger.ts";
+import { createMemoryLedger } from "../../shared/memory-ledger.ts";
+import { ApiError } from "../../shared/openai/errors.ts";
+import { toPrice, worstCaseNanoUsd } from "../../shared/pricing.ts";
+import { dummy, entryOf, testApp } from "../harness/app.ts";
+import { chat, eventsOf, gate, MODEL, readStream } from "../harness/wire.ts";
+
+const CHAT = "/v1/chat/completions";
+/** A thousand and two thousand nano-dollars a token. */
+const PRICE = toPrice({ prompt: 1, completion: 2 });
+
+function ledgerWith(nanoUsd: number): Ledger {
+  return createMemoryLedger({ now: () => Date.now(), credits: { open: nanoUsd } });
+}
+
+/** A dummy that keeps what it was asked. */
+function recording(): Engine & { readonly calls: EngineCall[] } {
+  const engine = dummy();
+  const calls: EngineCall[] = [];
+  return {
+    ...engine,
+    calls,
+    respond: (call) => {
+      calls.push(call);
+      return engine.respond(call);
+    },
+  };
+}
+
+describe("room", () => {
+  it("is refused with 429 and a time to retry when all places are taken, and nothing is held", async () => {
+    const held = gate();
+    const engine = dummy({ beforeToken: () => held.opened });
+    const app = testApp({ engines: [entryOf(engine)], config: { limits: { inFlight: 1 } } });
+    const first = await app.post(CHAT, chat("x", { stream: true }));
+    const refused = await app.post(CHAT, chat("x"));
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(Number(refused.headers.get("retry-after-ms"))).toBeGreaterThan(0);
+    expect((await refused.json()).error).toMatchObject({ type: "requests", code: "rate_limit_exceeded" });
+    expect(app.holds).toHaveLength(1);
+    held.open();
+    await readStream(first);
+    expect((await app.post(CHAT, chat("x"))).status).toBe(200);
+  });
+
+  it("is counted from the start, also while the ledger takes its time", async () => {
+    const slow = gate();
+    const inner = createMemoryLedger({ now: () => Date.now() });
+    const ledger: Ledger = {
+      ...inner,
+      hold: async (hold) => {
+        await slow.opened;
+        return inner.hold(hold);
+      },
+    };
+    const app = testApp({ ledger, config: { limits: { inFlight: 1 } } });
+    const answers = [app.post(CHAT, chat("x")), app.post(CHAT, chat("x"))];
+    // The second is refused while the first still waits for the ledger.
+    expect((await Promise.race(answers)).status).toBe(429);
+    slow.open();
+    expect((await Promise.all(answers)).map(({ status }) => status).sort()).toEqual([200, 429]);
+    expect((await app.post(CHAT, chat("x"))).status).toBe(200);
+  });
+
+  it("is free again after a refusal by the ledger, an engine's error and a client's abort", async () => {
+    const engine = dummy();
+    const failing: Engine = { ...engine, respond: () => Promise.reject(new ApiError(400, "no")) };
+    const app = testApp({
+      engines: [entryOf(engine, { price: PRICE }), entryOf(failing, { id: "failing" })],
+      ledger: ledgerWith(1),
+      config: { limits: { inFlight: 1 } },
+    });
+    expect((await app.post(CHAT, chat("x"))).status).toBe(429);
+    expect((await app.post(CHAT, chat("x", { model: "failing" }))).status).toBe(400);
+    expect((await app.post(CHAT, chat("x", { model: "failing" }))).status).toBe(400);
+  });
+});
+
+describe("money", () => {
+  it("is refused with 429 that says not to retry when the balance is short, and nothing is held", async () => {
+    const engine = recording();
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], ledger: ledgerWith(100) });
+    const refused = await app.post(CHAT, chat("x", { max_tokens: 5 }));
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("x-should-retry")).toBe("false");
+    expect(refused.headers.get("retry-after")).toBeNull();
+    expect((await refused.json()).error).toEqual({
+      message: expect.stringContaining("balance"),
+      type: "insufficient_quota",
+      code: "insufficient_quota",
+      param: null,
+    });
+    expect(engine.calls).toEqual([]);
+    expect(await app.ledger.balance("open")).toEqual({
+      balanceNanoUsd: 100,
+      heldNanoUsd: 0,
+      spentNanoUsd: 0,
+    });
+  });
+
+  it("is charged once for what was used, and the rest is freed", async () => {
+    const app = testApp({ engines: [entryOf(dummy(), { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+    await (await app.post(CHAT, chat("one two three", { max_tokens: 5 }))).text();
+    const cost = 3 * 1000 + 3 * 2000;
+    expect(app.receipts).toMatchObject([
+      { outcome: "completed", basis: "exact", costNanoUsd: cost, model: MODEL },
+    ]);
+    expect(await app.ledger.balance("open")).toEqual({
+      balanceNanoUsd: 10 ** 9 - cost,
+      heldNanoUsd: 0,
+      spentNanoUsd: cost,
+    });
+  });
+
+  it("is charged for what a client that left had received", async () => {
+    const held = gate();
+    const engine = dummy({ beforeToken: (index) => (index < 2 ? Promise.resolve() : held.opened) });
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+    const asked = chat("one two three four", { stream: true, max_tokens: 9 });
+    let seen = 0;
+    for await (const _ of eventsOf(await app.post(CHAT, asked))) if (++seen === 3) break;
+    held.open();
+    await app.settled();
+    expect(app.receipts).toMatchObject([
+      { outcome: "client_aborted", usage: { promptTokens: 4, completionTokens: 2 }, costNanoUsd: 8000 },
+    ]);
+  });
+
+  it("is freed whole when no engine took the request", async () => {
+    const failing: Engine = { ...dummy(), respond: () => Promise.reject(new ApiError(503, "down")) };
+    const app = testApp({ engines: [entryOf(failing, { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+    for (const stream of [false, true]) {
+      expect((await app.post(CHAT, chat("x", { stream, max_tokens: 5 }))).status).toBe(503);
+    }
+    await app.settled();
+    expect(app.voided).toEqual(app.holds.map(({ requestId }) => requestId));
+    expect(app.receipts).toEqual([]);
+    expect(await app.ledger.balance("open")).toMatchObject({ heldNanoUsd: 0, spentNanoUsd: 0 });
+  });
+
+  it("has a receipt also for an answer whose tokens nobody counted", async () => {
+    const silent: Engine = { ...dummy(), respond: async () => Response.json({ object: "list", data: [] }) };
+    const app = testApp({ engines: [entryOf(silent, { price: PRICE })] });
+    await app.rawFetch("/v1/embeddings", {
+      method: "POST",
+      body: JSON.stringify({ model: MODEL, input: "x" }),
+      headers: { "content-type": "application/json" },
+    });
+    expect(app.receipts).toMatchObject([{ outcome: "completed", costNanoUsd: 0 }]);
+  });
+
+  it("is kept apart for requests that carry the same id", async () => {
+    const app = testApp();
+    const headers = { "x-request-id": "same" };
+    for (let i = 0; i < 2; i++) expect((await app.post(CHAT, chat("x"), { headers })).status).toBe(200);
+    expect(app.receipts).toHaveLength(2);
+  });
+
+  it("is noted while a long stream runs, so that a crash charges what was made", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const held = gate();
+      const engine = dummy({ beforeToken: (index) => (index < 2 ? Promise.resolve() : held.opened) });
+      const app = testApp({ engines: [entryOf(engine, { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+      const asked = chat("one two three", { stream: true, max_tokens: 9 });
+      const events = eventsOf(await app.post(CHAT, asked));
+      for (let i = 0; i < 3; i++) await events.next();
+      vi.advanceTimersByTime(LEASE_MS / 2);
+      expect(await app.ledger.sweep(Date.now() + LEASE_MS)).toBe(1);
+      expect(await app.ledger.balance("open")).toMatchObject({
+        heldNanoUsd: 0,
+        spentNanoUsd: 3000 + 2 * 2000,
+      });
+      held.open();
+      await events.return();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("that can't be written down costs the client nothing but is logged", async () => {
+    const inner = createMemoryLedger({ now: () => Date.now() });
+    const ledger: Ledger = { ...inner, settle: () => Promise.reject(new Error("disk full")) };
+    const app = testApp({ ledger });
+    expect((await app.post(CHAT, chat("x"))).status).toBe(200);
+    expect(app.logs.join("\n")).toContain("disk full");
+  });
+});
+
+describe("what is held is the most that a request can cost", () => {
+  const bound = async (path: string, body: Record<string, unknown>, maxTokens?: number) => {
+    const engine = recording();
+    const cap = maxTokens === undefined ? {} : { maxTokens };
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE, ...cap })] });
+    expect((await app.post(path, body)).status).toBe(200);
+    const hold = app.holds[0];
+    const prompt = worstCaseNanoUsd(PRICE, JSON.stringify(body).length * 3, 0);
+    return { completionTokens: ((hold?.amount ?? 0) - prompt) / 2000, call: engine.calls[0], app };
+  };
+  const COMPLETIONS = "/v1/completions";
+
+  it.each([
+    ["max_tokens", CHAT, chat("x", { max_tokens: 7 }), 7],
+    ["max_completion_tokens, which wins", CHAT, chat("x", { max_tokens: 1, max_completion_tokens: 7 }), 7],
+    ["n choices", CHAT, chat("x", { max_tokens: 7, n: 3 }), 21],
+    ["a completion", COMPLETIONS, { model: MODEL, prompt: "x", max_tokens: 7 }, 7],
+    ["n choices of each prompt", COMPLETIONS, { model: MODEL, prompt: ["x", "y"], max_tokens: 7, n: 3 }, 42],
+    ["a completion without limit: OpenAI's 16", COMPLETIONS, { model: MODEL, prompt: "x" }, 16],
+    ["embeddings", "/v1/embeddings", { model: MODEL, input: "x" }, 0],
+  ])("by %s", async (_, path, body, expected) => {
+    expect((await bound(path, body)).completionTokens).toBe(expected);
+  });
+
+  it("whatever fields of other routes a client adds", async () => {
+    const asChat = chat("x", { max_tokens: 7, input: "x", prompt: "x" });
+    expect((await bound(CHAT, asChat)).completionTokens).toBe(7);
+    const asCompletion = { model: MODEL, prompt: "x", max_tokens: 7, max_completion_tokens: 1, messages: [] };
+    expect((await bound(COMPLETIONS, asCompletion)).completionTokens).toBe(7);
+  });
+
+  it.each([
+    [CHAT, chat("x")],
+    [COMPLETIONS, { model: MODEL, prompt: "x" }],
+  ])("and the cap that it rests on is sent to the engine: %s", async (path, body) => {
+    const { completionTokens, call } = await bound(path, body, 9);
+    expect(completionTokens).toBe(9);
+    expect(call?.body).toMatchObject({ max_tokens: 9 });
+  });
+});
+
+describe("what goes wrong inside", () => {
+  const SECRET = "sk-verysecret at /home/me/app.ts";
+  it.each([false, true])("is a 500 that tells nothing of it (stream: %s)", async (stream) => {
+    const broken: Engine = { ...dummy(), respond: () => Promise.reject(new Error(SECRET)) };
+    const app = testApp({ engines: [entryOf(broken)] });
+    const response = await app.post(CHAT, chat("x", { stream }));
+    const text = await response.text();
+    expect(response.status).toBe(500);
+    expect(text).not.toMatch(/verysecret|home|\.ts|stack/);
+    expect(JSON.parse(text).error).toMatchObject({ type: "server_error", code: null });
+    expect(app.logs.join("\n")).toContain("verysecret");
+  });
+
+  it("is an error event that tells nothing of it once a stream runs", async () => {
+    const breaking = dummy({
+      beforeToken: async (index) => (index === 1 ? Promise.reject(new Error(SECRET)) : undefined),
+    });
+    const app = testApp({ engines: [entryOf(breaking)] });
+    const { error, isDone, text } = await readStream(await app.post(CHAT, chat("one two", { stream: true })));
+    expect(text()).toBe("one");
+    expect(error).toMatchObject({ type: "server_error" });
+    expect(JSON.stringify(error)).not.toMatch(/verysecret|home/);
+    expect(isDone).toBe(false);
+    await app.settled();
+    expect(app.receipts).toMatchObject([{ outcome: "upstream_error", usage: { completionTokens: 1 } }]);
+  });
+});
