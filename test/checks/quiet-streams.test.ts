@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Engine } from "../../shared/engine.ts";
 import { dummy } from "../harness/app.ts";
 import { useSites } from "../harness/sites.ts";
-import { chat, eventsOf, gate, type Json, MODEL, readStream } from "../harness/wire.ts";
+import { chat, eventsOf, eventually, gate, type Json, MODEL, readStream } from "../harness/wire.ts";
 
 let prefill = gate();
 let token = gate();
@@ -86,7 +86,7 @@ describe.each(sites)("S5 a client that leaves after three chunks, through $name"
     let seen = 0;
     const stream = await site.post("/chat/completions", chat("one two three four five", { stream: true }));
     for await (const event of eventsOf(stream)) if (event.includes('"content":"') && ++seen === 3) break;
-    await vi.waitFor(async () => expect(await traffic()).toMatchObject({ in_flight: 0, active: 0 }));
+    await eventually(async () => expect(await traffic()).toMatchObject({ in_flight: 0, active: 0 }));
     expect((await traffic()).completion_tokens_total - before.completion_tokens_total).toBe(3);
     heldFrom = 0;
   });

@@ -1,13 +1,15 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { HostOptions } from "../harness/host.ts";
 import { type Site, useSites } from "../harness/sites.ts";
-import { chat, eventsOf, type Json, MODEL, readStream } from "../harness/wire.ts";
+import { chat, eventsOf, eventually, type Json, MODEL, readStream } from "../harness/wire.ts";
 
 export interface TokenEngine {
   /** What serves `sluice-demo`. */
   readonly setup: () => HostOptions | Promise<HostOptions>;
   /** A user message whose answer has 12 tokens or more. */
   readonly question: string;
+  /** A bare prompt that is completed by 3 tokens or more. */
+  readonly prompt: string;
   /** A user message whose answer has characters of three and four bytes. */
   readonly wideQuestion: string;
   readonly contextSize: number;
@@ -18,9 +20,9 @@ export interface TokenEngine {
 /** The checks that look at single tokens, against the host and through the Worker. */
 export function tokenChecks(name: string, engine: TokenEngine): void {
   const { sites, host } = useSites(engine.setup);
-  const { question, contextSize } = engine;
+  const { question, prompt, contextSize } = engine;
   const isIdle = () =>
-    vi.waitFor(async () => {
+    eventually(async () => {
       const { engines }: Json = await (await fetch(`${host().url}/v1/system/status`)).json();
       expect(engines[0]).toMatchObject({ active: 0, queued: 0 });
     });
@@ -148,9 +150,9 @@ export function tokenChecks(name: string, engine: TokenEngine): void {
     it("P1 each prompt has n choices, at prompt × n + choice", async () => {
       const post = async (body: Record<string, unknown>): Promise<Json> =>
         (await site.post("/completions", { model: MODEL, max_tokens: 3, temperature: 0, ...body })).json();
-      const one = await post({ prompt: question });
+      const one = await post({ prompt });
       expect(one.choices).toHaveLength(1);
-      const both = await post({ prompt: [question, `${question} again`], n: 2 });
+      const both = await post({ prompt: [prompt, `one ${prompt}`], n: 2 });
       expect(both.choices.map(({ index }: Json) => index)).toEqual([0, 1, 2, 3]);
       expect(both.choices[0].text).toBe(one.choices[0].text);
       expect(both.usage.completion_tokens).toBe(12);
@@ -168,7 +170,7 @@ export function tokenChecks(name: string, engine: TokenEngine): void {
     it("P1 prompts stream side by side, each under its index", async () => {
       const body = {
         model: MODEL,
-        prompt: [question, question],
+        prompt: [prompt, prompt],
         max_tokens: 3,
         temperature: 0,
         stream: true,
@@ -185,7 +187,7 @@ export function tokenChecks(name: string, engine: TokenEngine): void {
       let seen = 0;
       for await (const _ of eventsOf(response)) if (++seen === 3) break;
       await isIdle();
-      await vi.waitFor(async () => expect((await traffic()).in_flight).toBe(0));
+      await eventually(async () => expect((await traffic()).in_flight).toBe(0));
       const made = (await traffic()).completion_tokens_total - before.completion_tokens_total;
       expect(made).toBeGreaterThanOrEqual(1);
     });

@@ -1,11 +1,8 @@
-import { existsSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, vi } from "vitest";
 import { z } from "zod";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
+import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
 import { startEdge } from "../harness/edge.ts";
 import { startHost } from "../harness/host.ts";
 import { startFrontDoor } from "./front-door.ts";
@@ -54,14 +51,6 @@ interface EngineCase {
   readonly expectAnswer: (text: string) => void;
 }
 
-const DEMO_MODEL = new URL("../../runtime-node/models/demo/sluice-demo.gguf", import.meta.url).pathname;
-
-/** A name, not a literal: the file may not be there yet. */
-const LLAMA_CPP = new URL("../../runtime-node/engines/llama-cpp.ts", import.meta.url);
-const hasLlamaCpp = existsSync(LLAMA_CPP) && existsSync(DEMO_MODEL);
-if (!hasLlamaCpp)
-  console.log(`No ${LLAMA_CPP.pathname} or no demo model: clients run on the dummy engine only`);
-
 const ENGINES: readonly EngineCase[] = [
   {
     name: "dummy engine",
@@ -71,29 +60,12 @@ const ENGINES: readonly EngineCase[] = [
       }),
     expectAnswer: (text) => expect(text).toBe(PROMPT),
   },
-  ...(hasLlamaCpp ? [{ name: "llama.cpp engine", create: createDemoEngine, expectAnswer: expectWords }] : []),
+  {
+    name: "llama.cpp engine",
+    create: async () => demoEngine({ contextSize: 2048 }),
+    expectAnswer: (text) => expect(text).toMatch(/\w/),
+  },
 ];
-
-async function createDemoEngine(): Promise<Engine> {
-  const { createLlamaCppEngine } = await import(LLAMA_CPP.href);
-  const silent = () => {};
-  return createLlamaCppEngine({
-    contextSize: 2048,
-    sequences: 4,
-    threads: 2,
-    prefillThreads: 2,
-    queueLimit: 256,
-    cacheDir: await mkdtemp(join(tmpdir(), "sluice-clients-")),
-    cpuBudget: 2,
-    memoryBytes: 2 ** 31,
-    gpu: false,
-    log: { debug: silent, info: silent, warn: silent, error: silent },
-  });
-}
-
-function expectWords(text: string): void {
-  expect(text).toMatch(/\w/);
-}
 
 /** A host with an engine, and the Worker in workerd that forwards to that host. */
 export interface ClientStack {

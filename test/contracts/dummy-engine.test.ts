@@ -10,5 +10,6 @@ engineContract("the dummy engine", { isLocal: true }, async () => ({
   model: MODEL,
   source: "demo",
   longAnswer: words(30),
+  longPrompt: words(30),
   tooLong: words(CONTEXT_SIZE + 1),
 }));

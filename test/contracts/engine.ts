@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine, GenerateEvent, GeneratingEngine } from "../../shared/engine.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
 import { readUsage } from "../../shared/openai/usage.ts";
 import { chatCall, completionCall, embeddingCall, textGeneration } from "../harness/calls.ts";
 import { expectSchema } from "../harness/oracle.ts";
-import { chat, eventsOf, type Json, piecesOf, readStream } from "../harness/wire.ts";
+import { chat, eventsOf, eventually, type Json, piecesOf, readStream } from "../harness/wire.ts";
 
 export interface EngineUnderTest {
   /** Made, nothing else: not initialised, no model loaded. */
@@ -13,6 +13,8 @@ export interface EngineUnderTest {
   readonly source: string;
   /** A user message whose answer is 20 tokens at the least. */
   readonly longAnswer: string;
+  /** A bare prompt that is completed by 20 tokens at the least. */
+  readonly longPrompt: string;
   /** A user message that does not fit into the context. */
   readonly tooLong: string;
   /** Ends what stands behind the engine. */
@@ -52,7 +54,7 @@ export function engineContract(
       }
     }, 60_000);
     const isIdle = () =>
-      vi.waitFor(() => expect(shared.engine.status()).toMatchObject({ active: 0, queued: 0 }));
+      eventually(() => expect(shared.engine.status()).toMatchObject({ active: 0, queued: 0 }));
     const ask = (more: Record<string, unknown> = {}, signal?: AbortSignal) => {
       const call = chatCall(shared.model, { ...chat(shared.longAnswer), max_tokens: 20, ...more }, signal);
       return { call, answer: shared.engine.respond(call) };
@@ -112,7 +114,7 @@ export function engineContract(
       });
 
       it("answers a text completion", async () => {
-        const call = completionCall(shared.model, { prompt: shared.longAnswer, max_tokens: 3 });
+        const call = completionCall(shared.model, { prompt: shared.longPrompt, max_tokens: 3 });
         const body = await (await shared.engine.respond(call)).json();
         expectSchema("CreateCompletionResponse", body);
         expect(readUsage(body)).toMatchObject({ completionTokens: 3 });
@@ -239,7 +241,7 @@ export function engineContract(
         };
 
         it("yields the prompt once, then text, then one finish, and counts as it goes", async () => {
-          const request = textGeneration(shared.model, shared.longAnswer, new AbortController().signal);
+          const request = textGeneration(shared.model, shared.longPrompt, new AbortController().signal);
           const types: string[] = [];
           for await (const event of generating().generate(request)) types.push(event.type);
           expect(types[0]).toBe("prompt");
@@ -254,7 +256,7 @@ export function engineContract(
           const abort = new AbortController();
           const reason = new Error("the client left");
           const events = generating()
-            .generate(textGeneration(shared.model, shared.longAnswer, abort.signal))
+            .generate(textGeneration(shared.model, shared.longPrompt, abort.signal))
             [Symbol.asyncIterator]();
           expect(await events.next()).toMatchObject({ value: { type: "prompt" } satisfies GenerateEvent });
           abort.abort(reason);

@@ -25,6 +25,7 @@ engineContract("the HTTP engine before a real host", { isLocal: false }, async (
     model: MODEL,
     source: "",
     longAnswer: words(30),
+    longPrompt: words(30),
     tooLong: words(CONTEXT_SIZE + 1),
     close: async () => {
       host.abort();

@@ -1,6 +1,3 @@
-import { mkdtemp, readFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { build } from "esbuild";
 import { Miniflare } from "miniflare";
 
@@ -16,17 +13,16 @@ export interface Edge {
 let bundle: Promise<string> | undefined;
 
 async function bundleWorker(): Promise<string> {
-  const outfile = join(await mkdtemp(join(tmpdir(), "sluice-edge-")), "worker.mjs");
-  await build({
+  const { outputFiles } = await build({
     entryPoints: [new URL("../../functions/worker.ts", import.meta.url).pathname],
     bundle: true,
     format: "esm",
     target: "es2024",
     conditions: ["workerd", "worker", "browser"],
     define: { SLUICE_CONFIG: "globalThis.SLUICE_CONFIG" },
-    outfile,
+    write: false,
   });
-  return readFile(outfile, "utf8");
+  return outputFiles.map(({ text }) => text).join("");
 }
 
 /**

@@ -1,9 +1,10 @@
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import type { Log } from "../../functions/deps.ts";
 import { type RunningServer, startServer } from "../../runtime-node/server.ts";
 import { parseConfig } from "../../shared/config.ts";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
+import { eventually } from "./wire.ts";
 
 export interface HostOptions {
   /** What `sluice.yaml` would hold; host and port are loopback and any free one. */
@@ -34,7 +35,7 @@ export async function startHost({ config: raw = {}, engine }: HostOptions = {}):
   const platform = { info: { system: "test" }, sample: async () => ({}) };
   const server = await startServer({ config, local, platform, log });
   const inFlight = (count: number) =>
-    vi.waitFor(async () => {
+    eventually(async () => {
       const status = await (await fetch(`${server.url}/v1/system/status`)).json();
       expect(status.traffic.in_flight).toBe(count);
     });

@@ -1,3 +1,4 @@
+import { vi } from "vitest";
 import { readEvents } from "../../shared/openai/sse.ts";
 
 /** The model that hosts serve when a test says nothing. */
@@ -63,6 +64,11 @@ export async function piecesOf(response: Response): Promise<readonly string[]> {
   // Not as one stream: each piece by itself must be whole characters.
   for await (const piece of response.body) pieces.push(decoder.decode(piece));
   return pieces;
+}
+
+/** Looks again and again until `check` doesn't throw: for what tells nobody when it changes. Rejects as `check` does in the end. */
+export function eventually(check: () => void | Promise<void>): Promise<void> {
+  return vi.waitFor(check, { timeout: 15_000, interval: 20 });
 }
 
 /** A promise with its ends in hand, to hold an engine at a token or to wait for an event. */

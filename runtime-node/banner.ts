@@ -1,0 +1,45 @@
+import pc from "picocolors";
+import type { Config } from "../shared/config.ts";
+import type { EngineChoice } from "../shared/detector.ts";
+import type { EngineStatus } from "../shared/engine.ts";
+
+export interface BannerFacts {
+  readonly version: string;
+  readonly url: string;
+  readonly config: Config;
+  readonly configPath: string | undefined;
+  /** Undefined where only backends serve. */
+  readonly choice: EngineChoice | undefined;
+  readonly status: EngineStatus | undefined;
+}
+
+/** What a newcomer needs to see once the server answers; plain text where the terminal has no colours. */
+export function banner(facts: BannerFacts): string {
+  const { config, url } = facts;
+  const model = config.models[0]?.id ?? config.backends[0]?.models?.[0]?.id ?? "MODEL";
+  const body = `{"model":"${model}","messages":[{"role":"user","content":"What is Sluice?"}]}`;
+  const rows: [string, string | undefined][] = [
+    ["listening", `${url}/v1  (${config.host}, port ${new URL(url).port})`],
+    ["engine", facts.choice?.reason],
+    ["warning", facts.choice?.warning],
+    ["models", config.models.map(({ id, source }) => (source === id ? id : `${id} (${source})`)).join(", ")],
+    ["measured", facts.status === undefined ? undefined : measured(facts.status)],
+    ["backends", config.backends.map(({ id, url }) => `${id} (${url})`).join(", ")],
+    ["config", facts.configPath ?? "defaults; sluice.example.yaml shows every key"],
+    ["keys", "none: whoever reaches this port may use it"],
+    ["curl", `curl ${url}/v1/chat/completions -H 'content-type: application/json' -d '${body}'`],
+    ["openai", `new OpenAI({ baseURL: "${url}/v1", apiKey: "none" })`],
+    ["bigger", config.models.length === 0 ? undefined : "npm start -- --model hf:Qwen/Qwen3-0.6B-GGUF:Q8_0"],
+  ];
+  const lines = rows
+    .filter(([, text]) => text !== undefined && text !== "")
+    .map(([label, text]) => `  ${pc.dim(label.padEnd(10))} ${label === "warning" ? pc.yellow(text) : text}`);
+  return [`${pc.bold("Sluice")} ${facts.version}`, ...lines, ""].join("\n");
+}
+
+function measured({ details }: EngineStatus): string | undefined {
+  const speed = details.decodeTokensPerSecond;
+  if (typeof speed !== "number") return undefined;
+  const threads = details.threads === 1 ? "1 thread" : `${details.threads} threads`;
+  return `${Math.round(speed)} tokens/s a stream on ${threads}; ${details.sequences} sequences of ${details.contextSize} tokens`;
+}

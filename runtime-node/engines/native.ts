@@ -1,0 +1,82 @@
+import type { GgufInsights, Llama } from "node-llama-cpp";
+import type { ContextMemory } from "./fit.ts";
+
+/** node-llama-cpp, imported when an engine starts: it takes half a second, which other engines need not pay. */
+export type LlamaModule = typeof import("node-llama-cpp");
+
+export interface Native {
+  readonly module: LlamaModule;
+  readonly llama: Llama;
+}
+
+export interface NativeOptions {
+  /** A GPU was found that can be used. */
+  readonly gpu: boolean;
+  readonly maxThreads: number;
+  readonly log: { debug(message: string, fields?: Readonly<Record<string, unknown>>): void };
+}
+
+/** Starts llama.cpp, from the prebuilt binary alone. Throws an Error that says what to install. */
+export async function startNative(options: NativeOptions): Promise<Native> {
+  const module = await import("node-llama-cpp");
+  try {
+    const llama = await module.getLlama({
+      gpu: options.gpu ? "auto" : false,
+      build: "never",
+      skipDownload: true,
+      progressLogs: false,
+      maxThreads: options.maxThreads,
+      logLevel: module.LlamaLogLevel.warn,
+      logger: (level, message) => options.log.debug(`llama.cpp: ${message.trim()}`, { level }),
+    });
+    return { module, llama };
+  } catch (cause) {
+    throw new Error(
+      "llama.cpp can't start on this machine. Its binary comes with node-llama-cpp: run `npm install` again, without `--omit=optional`.",
+      { cause },
+    );
+  }
+}
+
+/**
+ * Whether a row that is computed alone comes out other than beside others. On the CPU, with weights in floating
+ * point, one row is multiplied by another kernel, which rounds otherwise; from two rows on, every number of them gives
+ * the same bits, up to `MAX_EQUAL_ROWS` of one sequence (measured, llama.cpp v0.5.0, 1 and 2 threads). A second row
+ * costs little where the weights come from memory, since they are read once for all rows.
+ */
+export function rowsNeedPairs(
+  { module }: Pick<Native, "module">,
+  insights: GgufInsights,
+  gpuLayers: number,
+  sequences: number,
+): boolean {
+  const { F32, F16, BF16 } = module.GgmlType;
+  const type = insights.dominantTensorType;
+  const isFloat = type === F32 || type === F16 || type === BF16;
+  const canRollBack = !insights.isRecurrent && !insights.isHybrid && insights.swaSize === undefined;
+  return gpuLayers === 0 && sequences > 1 && isFloat && canRollBack;
+}
+
+/** From 64 rows of one sequence on, flash attention goes by tiles, and rounds otherwise. */
+export const MAX_EQUAL_ROWS = 63;
+
+/** What a context of this model takes, from three estimates that llama.cpp makes without allocating. */
+export async function estimateContext(
+  insights: GgufInsights,
+  options: { readonly gpuLayers: number; readonly batchSize: number; readonly trainContextSize: number },
+): Promise<ContextMemory> {
+  const size = Math.min(4096, options.trainContextSize);
+  const estimate = async (contextSize: number, sequences: number) => {
+    const { cpuRam, gpuVram } = await insights.estimateContextResourceRequirementsV2({
+      contextSize,
+      sequences,
+      batchSize: options.batchSize,
+      modelGpuLayers: options.gpuLayers,
+    });
+    return cpuRam + gpuVram;
+  };
+  const [whole, half, two] = [await estimate(size, 1), await estimate(size / 2, 1), await estimate(size, 2)];
+  const tokenBytes = Math.max(1, (whole - half) / (size / 2));
+  const sequenceBytes = Math.max(0, two - whole - size * tokenBytes);
+  return { tokenBytes, sequenceBytes, fixedBytes: Math.max(0, whole - sequenceBytes - size * tokenBytes) };
+}

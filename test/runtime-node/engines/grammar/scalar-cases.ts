@@ -1,0 +1,187 @@
+import type { KeywordCase } from "./keyword-case.ts";
+
+export const scalarCases: readonly KeywordCase[] = [
+  { name: "true", schema: true, valid: [null, 1, "a", [1], { a: [{}] }], invalid: [] },
+  {
+    name: "no keyword we know",
+    schema: { title: "t", "x-y": 1, deprecated: true },
+    valid: [1, {}],
+    invalid: [],
+  },
+  { name: "type", schema: { type: "boolean" }, valid: [true, false], invalid: [0, null, "true"] },
+  { name: "type as a list", schema: { type: ["string", "null"] }, valid: ["a", null], invalid: [1, [], {}] },
+  {
+    name: "type integer",
+    schema: { type: "integer" },
+    valid: [0, -12, 9007199254740991],
+    invalid: [1.5, "1"],
+  },
+  {
+    name: "type number",
+    schema: { type: "number" },
+    valid: [0, -1.5, 1e-7, 1e21, 12345.678],
+    invalid: ["1", null],
+  },
+  { name: "nullable", schema: { type: "string", nullable: true }, valid: ["a", null], invalid: [1] },
+  {
+    name: "enum",
+    schema: { enum: ["a", "ab", 1, 2.5, null, true, [1], { a: "x" }] },
+    valid: ["a", "ab", 1, 2.5, null, true, [1], { a: "x" }],
+    invalid: ["b", "", 2, false, [2], [], { a: "y" }, {}],
+  },
+  {
+    name: "enum with a type",
+    schema: { type: "string", enum: ["a", 1, null], minLength: 1 },
+    valid: ["a"],
+    invalid: [1, null],
+  },
+  { name: "const", schema: { const: 'q"\n' }, valid: ['q"\n'], invalid: ["q", 'q"'] },
+  {
+    name: "minLength and maxLength",
+    schema: { type: "string", minLength: 2, maxLength: 3 },
+    valid: ["ab", "abc", "😀é\n"],
+    invalid: ["a", "abcd", ""],
+  },
+  {
+    name: "a long maxLength",
+    schema: { type: "string", maxLength: 2_600 },
+    valid: ["", "x".repeat(2_600), "x".repeat(501)],
+    invalid: ["x".repeat(2_601)],
+  },
+  {
+    name: "a long minLength",
+    schema: { type: "string", minLength: 1_203 },
+    valid: ["x".repeat(1_203), "x".repeat(4_000)],
+    invalid: ["x".repeat(1_202)],
+  },
+  {
+    name: "pattern, anchored",
+    schema: { type: "string", pattern: "^[a-f]{2,}\\d?$" },
+    valid: ["ab", "abcd3"],
+    invalid: ["a", "ab33", "xab", "ab\n"],
+  },
+  {
+    name: "pattern, not anchored",
+    schema: { type: "string", pattern: "foo|ba[rz]" },
+    valid: ["foo", "a bar", "baz\n"],
+    invalid: ["fo", "ba"],
+  },
+  {
+    name: "pattern with a leading lookahead",
+    schema: { type: "string", pattern: "^(?=.*\\d)(?!.*x).{3,5}$" },
+    valid: ["ab1", "1bcde"],
+    invalid: ["abc", "ab1x", "1b"],
+  },
+  {
+    name: "pattern with lengths",
+    schema: { type: "string", pattern: "^a+b*$", minLength: 2, maxLength: 3 },
+    valid: ["aa", "abb"],
+    invalid: ["a", "aaaa", "ba"],
+  },
+  {
+    name: "pattern by Unicode property",
+    schema: { type: "string", pattern: "^\\p{Lu}\\p{Ll}+$" },
+    valid: ["Émile", "Ångström"],
+    invalid: ["émile", "A1"],
+  },
+  {
+    name: "format date",
+    schema: { type: "string", format: "date" },
+    valid: ["2024-02-29", "2000-02-29", "1999-12-31"],
+    invalid: ["2023-02-29", "1900-02-29", "2024-13-01", "2024-04-31", "24-01-01"],
+  },
+  {
+    name: "format time",
+    schema: { type: "string", format: "time" },
+    valid: ["23:59:59Z", "00:00:00.123+01:30"],
+    invalid: ["24:00:00Z", "10:00", "10:00:00"],
+  },
+  {
+    name: "format date-time",
+    schema: { type: "string", format: "date-time" },
+    valid: ["2024-05-06T07:08:09Z", "2024-05-06T07:08:09.5-07:00"],
+    invalid: ["2024-05-06", "2024-05-06 07:08:09Z"],
+  },
+  {
+    name: "format uuid",
+    schema: { type: "string", format: "uuid" },
+    valid: ["123e4567-e89b-12d3-a456-426614174000"],
+    invalid: ["123e4567e89b12d3a456426614174000", "x"],
+  },
+  {
+    name: "format email",
+    schema: { type: "string", format: "email" },
+    valid: ["a.b+c@x-y.example.com"],
+    invalid: ["a", "a@", "@b", "a..b@c", "a b@c"],
+  },
+  {
+    name: "format ipv4 and ipv6",
+    schema: {
+      anyOf: [
+        { type: "string", format: "ipv4" },
+        { type: "string", format: "ipv6" },
+      ],
+    },
+    valid: ["1.2.3.255", "::1", "2001:db8::8a2e:370:7334", "::ffff:1.2.3.4"],
+    invalid: ["1.2.3.256", "01.2.3.4", ":::1", "1:2:3:4:5:6:7"],
+  },
+  {
+    name: "format hostname, uri and duration",
+    schema: {
+      anyOf: [
+        { type: "string", format: "uri" },
+        { type: "string", format: "duration" },
+      ],
+    },
+    valid: ["https://a.b/c?d=e#f", "mailto:a@b.c", "P1Y2M3DT4H5M6S", "P2W"],
+    invalid: ["a b", "http://[x", "P", "1Y"],
+  },
+  {
+    name: "a format we take as an annotation",
+    schema: { type: "string", format: "color" },
+    valid: ["x"],
+    invalid: [1],
+  },
+  {
+    name: "minimum and maximum of integers",
+    schema: { type: "integer", minimum: -12, maximum: 305 },
+    valid: [-12, -9, -1, 0, 9, 99, 100, 299, 305],
+    invalid: [-13, 306, 1000, -100, 1.5],
+  },
+  {
+    name: "minimum of numbers",
+    schema: { type: "number", minimum: 0 },
+    valid: [0, 0.5, 1e-7, 12345],
+    invalid: [-1, -0.5],
+  },
+  {
+    name: "bounds with fractions",
+    schema: { type: "number", minimum: -1.25, maximum: 2.5 },
+    valid: [-1.25, -1.2, 0, 2.5, 2.49],
+    invalid: [-1.26, 2.51, 3, -2],
+  },
+  {
+    name: "exclusive bounds",
+    schema: { type: "number", exclusiveMinimum: 0, exclusiveMaximum: 1 },
+    valid: [0.5, 0.0001, 0.999],
+    invalid: [0, 1, -0.1],
+  },
+  {
+    name: "exclusive bounds of draft 4",
+    schema: { type: "integer", minimum: 0, exclusiveMinimum: true, maximum: 3, exclusiveMaximum: false },
+    valid: [1, 3],
+    invalid: [0, 4],
+  },
+  {
+    name: "multipleOf",
+    schema: { type: "integer", multipleOf: 7, minimum: 1 },
+    valid: [7, 14, 7007],
+    invalid: [1, 8, 0, -7],
+  },
+  {
+    name: "multipleOf with a fraction",
+    schema: { type: "number", multipleOf: 0.01 },
+    valid: [1, 1.5, 0.07, -2.25],
+    invalid: [0.001, 1.255],
+  },
+];
