@@ -6,6 +6,7 @@ import type {
 } from "node-llama-cpp";
 import { overloaded } from "../../shared/openai/errors.ts";
 import { placeInBatch } from "./batch-order.ts";
+import { type Scoring, scoredTokens, scorePrompt, type TokenScore } from "./scored-tokens.ts";
 import { type PrefillLimits, pickCompanions, pickSlot, planPrefill } from "./slots.ts";
 import { toToken } from "./token.ts";
 
@@ -16,12 +17,16 @@ export interface Job {
   /** False: only the prompt is computed. */
   readonly generates: boolean;
   readonly options: SequenceEvaluateOptions;
+  /** Asks for log probabilities: tokens then come with their scores. */
+  readonly scoring?: Scoring | undefined;
   /** It holds a sequence, which has the first `cachedTokens` of its prompt already. */
   onStart(cachedTokens: number): void;
   /** So much of the prompt is in the sequence now. */
   onPrompt(computedTokens: number): void;
+  /** Scores of the prompt's next tokens, where they are asked for. */
+  onPromptScores(scores: readonly TokenScore[]): void;
   /** A token was made; false ends the job. */
-  onToken(token: Token): boolean;
+  onToken(token: Token, score?: TokenScore): boolean;
   /** Once, when it holds nothing any more; with what went wrong, or undefined when it ended or was cancelled. */
   onEnd(failure: unknown): void;
 }
@@ -72,7 +77,9 @@ interface Work {
   failure: unknown;
 }
 
-type Tokens = AsyncGenerator<SequenceEvaluateOutput<Record<string, never>>, void, Token | undefined>;
+/** A token as the library or `scoredTokens` makes it. */
+type Made = SequenceEvaluateOutput<Record<string, never>> | TokenScore;
+type Tokens = AsyncGenerator<Made, void, undefined>;
 
 const FILLER = toToken(0);
 const MAX_FILLERS = 32;
@@ -196,7 +203,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
   async function start(slot: Slot, work: Work): Promise<void> {
     const { prompt } = work.job;
     // The last token is computed in any case: its logits choose the first new one.
-    await slot.sequence.adaptStateToTokens(prompt.slice(0, -1), false);
+    const reusable = work.job.scoring?.isPromptScored === true ? [] : prompt.slice(0, -1);
+    await slot.sequence.adaptStateToTokens(reusable, false);
     work.computed = slot.sequence.nextTokenIndex;
     slot.promptTokens = prompt.length;
     slot.lastUsed = ++uses;
@@ -232,31 +240,43 @@ export function createBatcher(options: BatcherOptions): Batcher {
     if (work === undefined) return;
     try {
       const isReading = work.tokens === undefined;
-      const token = isReading ? await read(slot, work, count) : await nextToken(work.tokens);
-      const goesOn = token === undefined ? remaining(work) > 0 : work.job.onToken(token);
+      const made = isReading ? await read(slot, work, count) : await nextToken(work.tokens);
+      const score = made !== undefined && "logprob" in made ? made : undefined;
+      const goesOn = made === undefined ? remaining(work) > 0 : work.job.onToken(made.token, score);
       if (!goesOn) release(slot);
     } catch (failure) {
       release(slot, failure);
     }
   }
 
-  async function read({ id, sequence }: Slot, work: Work, count: number): Promise<Token | undefined> {
-    const { prompt, generates, options, onPrompt } = work.job;
+  async function read({ id, sequence }: Slot, work: Work, count: number): Promise<Made | undefined> {
+    const { prompt, generates, options, scoring, onPrompt, onPromptScores } = work.job;
     const evaluationPriority = placeInBatch(id);
     const end = work.computed + count;
     const piece = prompt.slice(work.computed, end);
     const isLast = end === prompt.length;
-    let token: Token | undefined;
+    let made: Made | undefined;
+    let fresh = piece;
+    if (scoring?.isPromptScored === true) {
+      // All of it but the last token, which the generation begins with.
+      fresh = isLast && generates ? piece.slice(-1) : [];
+      const scored = piece.slice(0, piece.length - fresh.length);
+      const following = fresh[0] ?? prompt[end];
+      onPromptScores(await scorePrompt(sequence, scored, following, scoring.topLogprobs, evaluationPriority));
+    }
     if (isLast && generates) {
-      work.tokens = sequence.evaluateWithMetadata(piece, {}, { ...options, evaluationPriority });
-      token = await nextToken(work.tokens);
-    } else {
-      await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority });
+      work.tokens =
+        scoring === undefined
+          ? sequence.evaluateWithMetadata([...fresh], {}, { ...options, evaluationPriority })
+          : scoredTokens(sequence, fresh, scoring, evaluationPriority);
+      made = await nextToken(work.tokens);
+    } else if (fresh.length > 0) {
+      await sequence.evaluateWithoutGeneratingNewTokens([...fresh], { evaluationPriority });
     }
     work.computed = end;
     if (isLast) unread = unread.filter((slot) => slot.work !== work);
     onPrompt(end);
-    return token;
+    return made;
   }
 
   function companionsOf(rows: readonly Slot[]): readonly Slot[] {
@@ -303,8 +323,8 @@ function remaining(work: Work): number {
   return work.job.prompt.length - work.computed;
 }
 
-async function nextToken(tokens: Tokens | undefined): Promise<Token | undefined> {
+async function nextToken(tokens: Tokens | undefined): Promise<Made> {
   const step = await tokens?.next();
   if (step === undefined || step.done) throw new Error("llama.cpp made no token.");
-  return step.value.token;
+  return step.value;
 }

@@ -1,8 +1,11 @@
 import { Template } from "@huggingface/jinja";
 import { invalidRequest } from "../../shared/openai/errors.ts";
 import type { ChatMessage } from "../../shared/openai/schemas.ts";
-import { toTemplateMessages } from "./chat-messages.ts";
+import type { ToolFunction } from "../../shared/openai/tools.ts";
 import { createControlPattern, createControlText, type TextPart } from "./control-text.ts";
+import { type CallFormat, detectCallFormat } from "./tools/call-format.ts";
+import { detectReasoning, type Reasoning } from "./tools/reasoning.ts";
+import { messagesForTemplate, type TemplateMessage } from "./tools/template-messages.ts";
 
 export interface ChatTemplate {
   /**
@@ -10,11 +13,16 @@ export interface ChatTemplate {
    * parts that aren't text.
    */
   render(chat: Chat): readonly TextPart[];
+  /** How the model writes its calls. */
+  readonly format: CallFormat;
+  /** How it thinks behind such a prompt, if in tags. */
+  reasoningBehind(parts: readonly TextPart[]): Reasoning | undefined;
 }
 
 export interface Chat {
   readonly messages: readonly ChatMessage[];
-  readonly tools?: readonly unknown[];
+  /** Tools the model shall see. */
+  readonly functions?: readonly ToolFunction[];
   readonly templateArguments?: Readonly<Record<string, unknown>>;
 }
 
@@ -38,20 +46,19 @@ export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
   const template = new Template(source);
   const pattern = createControlPattern(options.controlSpellings);
   const knowsDeveloper = source.includes("developer");
+  const format = detectCallFormat(source);
 
   function render(chat: Chat): readonly TextPart[] {
-    const written = {
-      messages: toTemplateMessages(chat.messages, knowsDeveloper),
-      tools: chat.tools ?? [],
-    };
+    const { messages: plain, tools = [] } = messagesForTemplate(chat.messages, format, chat.functions ?? []);
+    const written = { messages: plain.map(withKnownRole), tools };
     const control = createControlText(pattern, [written, chat.templateArguments]);
     const messages = written.messages.map((message) => ({ ...control.wrap(message), role: message.role }));
-    const tools = control.wrap(written.tools);
+    const shown = control.wrap(tools);
     try {
       const rendered = template.render({
         ...chat.templateArguments,
         messages,
-        tools: tools.length === 0 ? null : tools,
+        tools: shown.length === 0 ? null : shown,
         add_generation_prompt: true,
         bos_token: options.bosToken,
         eos_token: options.eosToken,
@@ -63,5 +70,12 @@ export function createChatTemplate(options: ChatTemplateOptions): ChatTemplate {
     }
   }
 
-  return { render };
+  function withKnownRole(message: TemplateMessage): TemplateMessage {
+    return message.role === "developer" && !knowsDeveloper ? { ...message, role: "system" } : message;
+  }
+
+  const reasoningBehind = (parts: readonly TextPart[]) =>
+    detectReasoning(source, parts.map(({ text }) => text).join(""));
+
+  return { render, format, reasoningBehind };
 }

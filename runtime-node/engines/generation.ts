@@ -1,8 +1,11 @@
 import type { SequenceEvaluateOptions, Token } from "node-llama-cpp";
-import type { GenerateEvent, GenerateRequest } from "../../shared/engine.ts";
+import type { GenerateEvent, GenerateRequest, TokenLogprob } from "../../shared/engine.ts";
 import type { Batcher, Job } from "./batcher.ts";
 import { createDetokenizer, type Detokenize } from "./detokenizer.ts";
+import type { Scoring, TokenScore } from "./scored-tokens.ts";
 import { createStopScanner } from "./stop.ts";
+import type { TokenText } from "./token-bytes.ts";
+import type { OutputEvent, OutputParser } from "./tools/output-parser.ts";
 
 export interface GenerationOptions {
   readonly batcher: Batcher;
@@ -14,6 +17,11 @@ export interface GenerationOptions {
   readonly isEnd: (token: Token) => boolean;
   /** How to sample, given the list that the tokens made so far are in. */
   readonly toEvaluateOptions: (generated: readonly Token[]) => SequenceEvaluateOptions;
+  /** Separates calls and reasoning from content; undefined: all of it is content. */
+  readonly parser: OutputParser | undefined;
+  /** Undefined: no log probabilities. */
+  readonly scoring: Scoring | undefined;
+  readonly tokenText: TokenText;
 }
 
 /**
@@ -94,53 +102,121 @@ function createInbox(): Inbox {
 
 function createJob(request: GenerateRequest, options: GenerationOptions, inbox: Inbox): Job {
   const { counts } = request;
-  const { prompt, limit } = options;
+  const { prompt, limit, parser, scoring } = options;
   const generated: Token[] = [];
   const detokenizer = createDetokenizer(options.detokenize, prompt);
   const stops = createStopScanner(request.stop);
+  const scores = createScoreQueue(options.tokenText);
+  const promptScores: TokenScore[] = [];
+  let calls = 0;
 
+  /** Content and calls from text that holds no stop string. */
   function put(text: string): void {
-    if (text !== "") inbox.put({ type: "text", text });
+    if (parser === undefined) putText(text);
+    else for (const event of parser.push(text)) putEvent(event);
   }
 
-  function finish(reason: "stop" | "length"): false {
+  function putText(text: string): void {
+    const logprobs = scores.release(text.length);
+    if (text !== "" || logprobs.length > 0) {
+      inbox.put({ type: "text", text, ...(scoring === undefined ? {} : { logprobs }) });
+    }
+  }
+
+  function putEvent(event: OutputEvent): void {
+    if (event.type === "toolCall") calls++;
+    inbox.put(event);
+  }
+
+  function finish(reason: "stop" | "length", stop?: string): false {
+    for (const event of parser?.end(reason) ?? []) putEvent(event);
+    const isCall = reason === "stop" && calls > 0;
+    inbox.put({ type: "finish", reason: isCall ? "tool_calls" : reason, ...stopOf(stop) });
+    return false;
+  }
+
+  /** Behind the last token: what was held back for more to come. */
+  function flush(reason: "stop" | "length"): false {
     const last = stops.push(detokenizer.flush());
     put(last.text);
-    if (last.stop === undefined) put(stops.flush());
-    inbox.put({ type: "finish", reason: last.stop === undefined ? reason : "stop", ...stopOf(last.stop) });
-    return false;
+    if (last.stop !== undefined) return finish("stop", last.stop);
+    put(stops.flush());
+    return finish(reason);
   }
 
   function onPrompt(computedTokens: number): void {
     counts.promptTokens = computedTokens;
     if (computedTokens < prompt.length) return;
     inbox.put({ type: "prompt" });
-    if (limit === 0) finish("length");
+    if (request.echo === true) putEcho();
+    if (limit === 0) flush("length");
   }
 
-  function onToken(token: Token): boolean {
+  function putEcho(): void {
+    const [first] = prompt;
+    const scored =
+      first === undefined ? promptScores : [{ token: first, logprob: null, top: [] }, ...promptScores];
+    const logprobs = scored.map((score) => toLogprob(score, options.tokenText));
+    const text = options.detokenize(prompt, []);
+    inbox.put({ type: "text", text, ...(scoring === undefined ? {} : { logprobs }) });
+  }
+
+  function onToken(token: Token, score?: TokenScore): boolean {
     counts.completionTokens++;
-    if (options.isEnd(token)) return finish("stop");
+    const isReasoning = parser?.isReasoning() === true;
+    if (isReasoning) counts.reasoningTokens++;
+    if (options.isEnd(token)) return flush("stop");
     generated.push(token);
-    const { text, stop } = stops.push(detokenizer.push(token));
+    const piece = detokenizer.push(token);
+    if (score !== undefined) scores.add(score, piece.length);
+    const { text, stop } = stops.push(piece);
     put(text);
-    if (stop !== undefined) {
-      inbox.put({ type: "finish", reason: "stop", ...stopOf(stop) });
-      return false;
-    }
-    return generated.length < limit || finish("length");
+    if (stop !== undefined) return finish("stop", stop);
+    if (parser?.isDone() === true) return finish("stop");
+    return generated.length < limit || flush("length");
   }
 
   return {
     prompt,
     generates: limit > 0,
     options: options.toEvaluateOptions(generated),
+    scoring,
     onStart: (cachedTokens) => {
       counts.cachedTokens = cachedTokens;
     },
     onPrompt,
+    onPromptScores: (more) => promptScores.push(...more),
     onToken,
     onEnd: inbox.end,
+  };
+}
+
+/** Holds the scores of tokens until their text goes out, so that tokens behind a stop string never do. */
+function createScoreQueue(tokenText: TokenText) {
+  const waiting: { readonly logprob: TokenLogprob; readonly end: number }[] = [];
+  let made = 0;
+  let sent = 0;
+  return {
+    /** `characters`: how much text became complete with the token. */
+    add(score: TokenScore, characters: number): void {
+      made += characters;
+      waiting.push({ logprob: toLogprob(score, tokenText), end: made });
+    },
+    /** Those of the tokens that end within the next `characters` of the text. */
+    release(characters: number): TokenLogprob[] {
+      sent += characters;
+      const later = waiting.findIndex(({ end }) => end > sent);
+      return waiting.splice(0, later === -1 ? waiting.length : later).map(({ logprob }) => logprob);
+    },
+  };
+}
+
+function toLogprob({ token, logprob, top }: TokenScore, tokenText: TokenText): TokenLogprob {
+  const named = (id: Token) => ({ token: tokenText.text(id), bytes: tokenText.bytes(id) });
+  return {
+    ...named(token),
+    logprob,
+    top: top.map((each) => ({ ...named(each.token), logprob: each.logprob })),
   };
 }
 

@@ -8,6 +8,7 @@ import type {
 } from "../../shared/engine.ts";
 import { respondByGenerating } from "../../shared/openai/compose.ts";
 import { unavailable } from "../../shared/openai/errors.ts";
+import type { Feature } from "../../shared/openai/generation.ts";
 import { loadModel } from "./load-model.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import { type Native, startNative } from "./native.ts";
@@ -44,6 +45,8 @@ export interface EngineLog {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
+
+const FEATURES: ReadonlySet<Feature> = new Set(["tools", "format", "logprobs", "suffix"]);
 
 /** When a client may come back for a model that is loading. */
 const LOADING_RETRY_MS = 2000;
@@ -126,7 +129,7 @@ export function createLlamaCppEngine(options: LlamaCppOptions): GeneratingEngine
       generate: (request) => modelFor(request.model).generate(request),
       embed: (model, input, signal) => modelFor(model).embed(input, signal),
       fingerprint,
-      can: new Set(),
+      can: FEATURES,
     });
   }
 
@@ -157,7 +160,7 @@ export function createLlamaCppEngine(options: LlamaCppOptions): GeneratingEngine
     await Promise.all([...models.values()].map((model) => model.close(reason)));
     models.clear();
     const started = await native?.catch(() => undefined); // It never started: nothing to free.
-    await started?.llama.dispose();
+    console.log('C llama'); await started?.llama.dispose(); console.log('C done');
   }
 
   return {

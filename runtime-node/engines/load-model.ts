@@ -129,6 +129,7 @@ async function prepare(
       memoryBytes: fit.neededBytes,
     },
     module: native.module,
+    llama,
     model,
     context,
     sequences: all,

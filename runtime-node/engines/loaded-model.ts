@@ -1,12 +1,22 @@
-import type { LlamaContext, LlamaContextSequence, LlamaModel, Token } from "node-llama-cpp";
+import type {
+  Llama,
+  LlamaContext,
+  LlamaContextSequence,
+  LlamaGrammar,
+  LlamaGrammarEvaluationState,
+  LlamaModel,
+  Token,
+} from "node-llama-cpp";
 import type { EngineStatus, GenerateEvent, GenerateRequest } from "../../shared/engine.ts";
-import { contextLengthExceeded, unsupported } from "../../shared/openai/errors.ts";
+import { contextLengthExceeded } from "../../shared/openai/errors.ts";
 import { type BatcherOptions, createBatcher } from "./batcher.ts";
 import { createEmbedder, type Embedding } from "./embedder.ts";
 import { runGeneration } from "./generation.ts";
 import type { LlamaModule } from "./native.ts";
+import { createOutputPlanner } from "./output.ts";
 import { createPromptReader } from "./prompt.ts";
 import { toEvaluateOptions } from "./sampling.ts";
+import { createTokenText } from "./token-bytes.ts";
 
 /** A model in memory, with a context of its own. */
 export interface LoadedModel {
@@ -33,6 +43,7 @@ export interface LoadedModel {
 export interface ModelParts
   extends Pick<LoadedModel, "id" | "created" | "contextSize" | "fingerprint" | "memoryBytes" | "details"> {
   readonly module: LlamaModule;
+  readonly llama: Llama;
   readonly model: LlamaModel;
   readonly context: LlamaContext;
   readonly sequences: readonly LlamaContextSequence[];
@@ -42,9 +53,12 @@ export interface ModelParts
 /** Inputs to embed may be this long at the most: their batch is as large, and its buffers grow with it. */
 const MAX_EMBEDDING_CONTEXT = 8192;
 
+/** Grammars in llama.cpp's own form, the last used ones. */
+const KEPT_GRAMMARS = 64;
+
 export function createLoadedModel(parts: ModelParts): LoadedModel {
   const { id, created, contextSize, fingerprint, memoryBytes, details } = parts;
-  const { module, model, context, sequences, batching } = parts;
+  const { module, llama, model, context, sequences, batching } = parts;
   const prompts = createPromptReader(model);
   const batcher = createBatcher({ ...batching, sequences });
   const embedder = createEmbedder({
@@ -55,15 +69,29 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
   // Spaces at the start of a text depend on what came before it only in SentencePiece vocabularies.
   const needsContext = model.vocabularyType !== module.LlamaVocabularyType.bpe;
 
-  function detokenize(tokens: readonly Token[], before: readonly Token[]): string {
-    return model.detokenize([...tokens], false, needsContext ? before : undefined);
+  const planner = createOutputPlanner(prompts.format);
+  const tokenText = createTokenText(model);
+  const grammars = new Map<string, Promise<LlamaGrammar>>();
+
+  /** `showsControl`: with the spellings of control tokens, which some models mark their calls with. */
+  const detokenizeWith = (showsControl: boolean) => (tokens: readonly Token[], before: readonly Token[]) =>
+    model.detokenize([...tokens], showsControl, needsContext ? before : undefined);
+
+  /** One state a response: it remembers where in the grammar it is. */
+  async function grammarState(text: string): Promise<LlamaGrammarEvaluationState> {
+    const made = grammars.get(text) ?? llama.createGrammar({ grammar: text });
+    grammars.delete(text);
+    grammars.set(text, made);
+    const oldest = grammars.keys().next();
+    if (grammars.size > KEPT_GRAMMARS && !oldest.done) grammars.delete(oldest.value);
+    return new module.LlamaGrammarEvaluationState({ model, grammar: await made });
   }
 
   async function* generate(request: GenerateRequest): AsyncGenerator<GenerateEvent, void, void> {
-    refuseUnbuilt(request);
     request.signal.throwIfAborted();
-    const prompt = prompts.toTokens(request.prompt);
-    const { maxTokens, sampling } = request;
+    const { maxTokens, sampling, tools, topLogprobs, echo } = request;
+    const shown = tools === undefined || tools.choice === "none" ? [] : tools.functions;
+    const { tokens: prompt, reasoning } = prompts.read(request.prompt, shown);
     const room = contextSize - prompt.length;
     if (room < Math.max(1, maxTokens ?? 1)) {
       throw contextLengthExceeded({
@@ -74,13 +102,22 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
       });
     }
     prompts.checkTokens([...sampling.logitBias.keys()], "logit_bias");
+    const { grammar, parser } = planner.plan(request, reasoning);
+    const grammarEvaluationState = grammar === undefined ? undefined : await grammarState(grammar);
     yield* runGeneration(request, {
       batcher,
       prompt,
       limit: maxTokens ?? room,
-      detokenize,
+      detokenize: detokenizeWith(parser !== undefined),
       isEnd: model.isEogToken,
-      toEvaluateOptions: (generated) => toEvaluateOptions(sampling, model, module, generated, contextSize),
+      toEvaluateOptions: (generated) => ({
+        ...toEvaluateOptions(sampling, model, module, generated, contextSize),
+        ...(grammarEvaluationState === undefined ? {} : { grammarEvaluationState }),
+      }),
+      parser,
+      scoring:
+        topLogprobs === undefined ? undefined : { topLogprobs, isPromptScored: echo === true, sampling },
+      tokenText,
     });
   }
 
@@ -89,9 +126,9 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
   }
 
   async function close(reason: unknown): Promise<void> {
-    await Promise.all([batcher.close(reason), embedder.close()]);
+    console.log('C batcher'); await batcher.close(reason); console.log('C embed'); await embedder.close();console.log('C seq');
     await Promise.all(sequences.map((sequence) => sequence.dispose()));
-    await context.dispose();
+    console.log('C ctx'); await context.dispose(); console.log('C model');
     await model.dispose();
   }
 
@@ -109,14 +146,4 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
     queued,
     close,
   };
-}
-
-function refuseUnbuilt({ tools, format, topLogprobs, echo }: GenerateRequest): void {
-  const refuse = (param: string) => {
-    throw unsupported(param, `\`${param}\` is not supported by this engine yet.`);
-  };
-  if (tools !== undefined && tools.choice !== "none") refuse("tools");
-  if (format !== undefined) refuse("response_format");
-  if (topLogprobs !== undefined) refuse("logprobs");
-  if (echo === true) refuse("echo");
 }

@@ -1,15 +1,27 @@
 import type { LlamaModel, Token } from "node-llama-cpp";
 import type { Prompt } from "../../shared/engine.ts";
 import { invalidRequest, unsupported } from "../../shared/openai/errors.ts";
+import type { ToolFunction } from "../../shared/openai/tools.ts";
 import { type ChatTemplate, createChatTemplate } from "./chat-template.ts";
 import type { TextPart } from "./control-text.ts";
 import { toToken } from "./token.ts";
+import type { CallFormat } from "./tools/call-format.ts";
+import type { Reasoning } from "./tools/reasoning.ts";
 
 export interface PromptReader {
-  /** At least one token. Throws a 400 for what the template refuses and for tokens that the model doesn't have. */
-  toTokens(prompt: Prompt): readonly Token[];
+  /** Throws a 400 for what the template refuses and for tokens that the model doesn't have. */
+  read(prompt: Prompt, functions: readonly ToolFunction[]): ReadPrompt;
   /** `ids` as tokens; throws a 400 that names `param`. */
   checkTokens(ids: readonly number[], param: string): readonly Token[];
+  /** How the model writes its calls. */
+  readonly format: CallFormat;
+}
+
+export interface ReadPrompt {
+  /** At least one. */
+  readonly tokens: readonly Token[];
+  /** How the model thinks behind it, if in tags. */
+  readonly reasoning?: Reasoning | undefined;
 }
 
 /** `tokenizer.ggml.token_type` of a GGUF: what llama.cpp reads as control tokens only where it is told to. */
@@ -28,19 +40,30 @@ export function createPromptReader(model: LlamaModel): PromptReader {
     controlSpellings: controlSpellings(model),
   });
 
-  function toTokens(prompt: Prompt): readonly Token[] {
+  function read(prompt: Prompt, functions: readonly ToolFunction[]): ReadPrompt {
     switch (prompt.kind) {
-      case "chat":
-        return withStart(tokenizeParts(template.render(prompt)));
+      case "chat": {
+        const parts = template.render({ ...prompt, functions });
+        return { tokens: withStart(tokenizeParts(parts)), reasoning: template.reasoningBehind(parts) };
+      }
       case "text": // Here the client owns the whole prompt, control tokens too, as on vLLM and llama-server.
-        return withStart(model.tokenize(prompt.text, true));
+        return { tokens: withStart(model.tokenize(prompt.text, true)) };
       case "infill":
-        throw unsupported("suffix", "`suffix` is not supported by this engine yet.");
+        return { tokens: withStart(infillTokens(prompt.prefix, prompt.suffix)) };
       case "tokens":
-        return checkTokens(prompt.tokens, "prompt");
+        return { tokens: checkTokens(prompt.tokens, "prompt") };
       default:
         return prompt satisfies never;
     }
+  }
+
+  /** Prefix, suffix and the place between, marked as the model was trained to. */
+  function infillTokens(before: string, after: string): Token[] {
+    const { prefix, suffix, middle } = model.tokens.infill;
+    if (prefix === null || suffix === null || middle === null) {
+      throw unsupported("suffix", "This model has no infill tokens, so it can't write before a `suffix`.");
+    }
+    return [prefix, ...model.tokenize(before), suffix, ...model.tokenize(after), middle];
   }
 
   function tokenizeParts(parts: readonly TextPart[]): Token[] {
@@ -72,7 +95,7 @@ export function createPromptReader(model: LlamaModel): PromptReader {
     return ids.map(toToken);
   }
 
-  return { toTokens, checkTokens };
+  return { read, checkTokens, format: template.format };
 }
 
 /** What the tokenizer reads as control tokens: by their type in the file, or because llama.cpp corrected it. */

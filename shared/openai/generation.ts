@@ -147,11 +147,9 @@ const responseFormat = z.object({
     z.looseObject({
       type: z.literal("json_schema"),
       json_schema: z.looseObject({
-        name: z
-          .string()
-          .regex(/^[a-zA-Z0-9_-]{1,64}$/, {
-            error: "expected 1 to 64 letters, digits, underscores or dashes",
-          }),
+        name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, {
+          error: "expected 1 to 64 letters, digits, underscores or dashes",
+        }),
         schema: optional(z.union([z.record(z.string(), z.unknown()), z.boolean()])),
         strict: optional(z.boolean()),
       }),

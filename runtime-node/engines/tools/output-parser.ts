@@ -32,6 +32,8 @@ export interface OutputParser {
   end(finish: "stop" | "length"): readonly OutputEvent[];
   /** True when `maxCalls` calls are complete: generation can stop. */
   isDone(): boolean;
+  /** True while what comes next is reasoning. */
+  isReasoning(): boolean;
 }
 
 /** Where the parser stands; the buffer begins there. */
@@ -240,6 +242,7 @@ export function createOutputParser(options: OutputParserOptions): OutputParser {
       return takeEvents();
     },
     isDone: () => state === "done",
+    isReasoning: () => state === "reasoning",
   };
 }
 

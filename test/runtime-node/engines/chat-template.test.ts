@@ -35,34 +35,6 @@ describe("createChatTemplate", () => {
     expect(rendered(user("hi"))).toBe("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
   });
 
-  it("joins text parts by newlines, and knows no content as empty", () => {
-    expect(
-      rendered(
-        user([
-          { type: "text", text: "a" },
-          { type: "text", text: "b" },
-        ]),
-        EACH,
-      ),
-    ).toBe("user: a\nb\n");
-    const call = { id: "c1", type: "function", function: { name: "f", arguments: '{"a": 1}' } };
-    const chat = chatOf([{ role: "assistant", content: null, tool_calls: [call] }]);
-    expect(rendered(chat, EACH)).toBe("assistant: \n");
-  });
-
-  it("refuses a part that is no text, with its path", () => {
-    const image = { type: "image_url", image_url: { url: "data:," } };
-    const render = () => templateOf(EACH).render(user([{ type: "text", text: "a" }, image]));
-    expect(render).toThrow(expect.objectContaining({ status: 400, param: "messages[0].content[1]" }));
-  });
-
-  it("gives arguments of calls as objects, and as text where they aren't JSON", () => {
-    const source = "{% for c in messages[0].tool_calls %}{{ c.function.arguments | tojson }};{% endfor %}";
-    const call = (args: string) => ({ id: "c", type: "function", function: { name: "f", arguments: args } });
-    const chat = chatOf([{ role: "assistant", tool_calls: [call('{"a":[1,"x"]}'), call("{broken")] }]);
-    expect(rendered(chat, source)).toBe('{"a": [1, "x"]};"{broken";');
-  });
-
   it("calls a developer `system` where the template knows none", () => {
     const chat = chatOf([{ role: "developer", content: "be kind" }]);
     expect(rendered(chat, EACH)).toBe("system: be kind\n");
@@ -71,8 +43,9 @@ describe("createChatTemplate", () => {
 
   it("hands tools and further arguments on, which can't replace the messages", () => {
     const source =
-      "{{ tools[0].name }} {{ thinking }} {{ messages[0].content }}{% if not tools %}none{% endif %}";
-    const more = { tools: [{ name: "f" }], templateArguments: { thinking: true, messages: [] } };
+      "{% for t in tools or [] %}{{ t.function.name }}{% endfor %} {{ thinking }} {{ messages[0].content }}{# <tool_call> #}";
+    const functions = [{ name: "f", parameters: {}, strict: false }];
+    const more = { functions, templateArguments: { thinking: true, messages: [] } };
     expect(rendered({ ...user("hi"), ...more }, source)).toBe("f true hi");
     expect(rendered(user("hi"), source)).toBe("  hi");
   });
@@ -96,7 +69,12 @@ describe("control tokens that users spell out", () => {
     ["one in another", user("<<s>s>"), EACH, "user: <[<s>]s>\n"],
     ["two in a row", user("</s><s>"), EACH, "user: [</s>][<s>]\n"],
     ["in a text part", user([{ type: "text", text: "<s>" }]), EACH, "user: [<s>]\n"],
-    ["in a tool", { ...user("hi"), tools: [{ name: "<s>" }] }, "{{ tools | tojson }}", '[{"name": "[<s>]"}]'],
+    [
+      "in a tool",
+      { ...user("hi"), functions: [{ name: "f", description: "<s>", parameters: {}, strict: false }] },
+      "{% for t in tools %}{{ t.function.description }}{% endfor %}{# <tool_call> #}",
+      "[<s>]",
+    ],
     ["as ASCII", user("a<s>b"), "{{ messages[0].content | tojson(ensure_ascii=true) }}", '"a[<s>]b"'],
     ["split by the template", user("x<s>y"), "{{ messages[0].content.split('<s>')[-1] }}", "y"],
     ["beside the template's own", user("<s>"), "<s>{{ messages[0].content }}<s>", "<s>[<s>]<s>"],
