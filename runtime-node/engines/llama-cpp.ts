@@ -160,7 +160,7 @@ export function createLlamaCppEngine(options: LlamaCppOptions): GeneratingEngine
     await Promise.all([...models.values()].map((model) => model.close(reason)));
     models.clear();
     const started = await native?.catch(() => undefined); // It never started: nothing to free.
-    console.log('C llama'); await started?.llama.dispose(); console.log('C done');
+    await started?.dispose();
   }
 
   return {

@@ -52,6 +52,7 @@ export async function loadModel(
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`llama.cpp can't load ${file.path}: ${reason}`, { cause });
   }
+  native.retain(model);
   try {
     return await prepare(request, file, model, native, options);
   } catch (failure) {

@@ -126,9 +126,9 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
   }
 
   async function close(reason: unknown): Promise<void> {
-    console.log('C batcher'); await batcher.close(reason); console.log('C embed'); await embedder.close();console.log('C seq');
+    await Promise.all([batcher.close(reason), embedder.close()]);
     await Promise.all(sequences.map((sequence) => sequence.dispose()));
-    console.log('C ctx'); await context.dispose(); console.log('C model');
+    await context.dispose();
     await model.dispose();
   }
 

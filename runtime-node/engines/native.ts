@@ -1,4 +1,4 @@
-import type { GgufInsights, Llama } from "node-llama-cpp";
+import type { GgufInsights, Llama, LlamaModel } from "node-llama-cpp";
 import type { ContextMemory } from "./fit.ts";
 
 /** node-llama-cpp, imported when an engine starts: it takes half a second, which other engines need not pay. */
@@ -7,6 +7,14 @@ export type LlamaModule = typeof import("node-llama-cpp");
 export interface Native {
   readonly module: LlamaModule;
   readonly llama: Llama;
+  /**
+   * Called with every model that is loaded. Its insights keep a model of their own for their estimates, which
+   * `llama.dispose` must find to free it: had the garbage collector taken it first, `dispose` would wait for ever
+   * (GgufInsights.js `SimulatorModelHandle`, 3.22.1).
+   */
+  retain(model: LlamaModel): void;
+  /** After all models are disposed. */
+  dispose(): Promise<void>;
 }
 
 export interface NativeOptions {
@@ -29,7 +37,16 @@ export async function startNative(options: NativeOptions): Promise<Native> {
       logLevel: module.LlamaLogLevel.warn,
       logger: (level, message) => options.log.debug(`llama.cpp: ${message.trim()}`, { level }),
     });
-    return { module, llama };
+    const models: LlamaModel[] = [];
+    return {
+      module,
+      llama,
+      retain: (model) => models.push(model),
+      dispose: async () => {
+        await llama.dispose();
+        models.length = 0;
+      },
+    };
   } catch (cause) {
     throw new Error(
       "llama.cpp can't start on this machine. Its binary comes with node-llama-cpp: run `npm install` again, without `--omit=optional`.",

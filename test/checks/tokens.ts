@@ -96,9 +96,13 @@ export function tokenChecks(name: string, engine: TokenEngine): void {
 
     if (engine.isSampling)
       it("C8 the same seed gives the same text, another seed another", async () => {
+        // Bare prompts that many of its texts begin with: at a question the demo model has no doubt.
+        const prompt = ["The", "A", "It", "You", "Each"];
         const drawn = async (seed: number) => {
-          const body = await ask({ seed, temperature: 1, max_tokens: 24 });
-          return { text: body.choices[0].message.content, fingerprint: body.system_fingerprint };
+          const ask = { model: MODEL, prompt, seed, temperature: 1, max_tokens: 24 };
+          const body: Json = await (await site.post("/completions", ask)).json();
+          const texts = body.choices.map(({ text }: Json) => text);
+          return { text: texts.join("\n"), fingerprint: body.system_fingerprint };
         };
         const [first, again, other] = [await drawn(7), await drawn(7), await drawn(8)];
         expect(again).toEqual(first);

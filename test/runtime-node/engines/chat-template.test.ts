@@ -43,7 +43,7 @@ describe("createChatTemplate", () => {
 
   it("hands tools and further arguments on, which can't replace the messages", () => {
     const source =
-      "{% for t in tools or [] %}{{ t.function.name }}{% endfor %} {{ thinking }} {{ messages[0].content }}{# <tool_call> #}";
+      "{% for t in tools or [] %}{{ t.function.name }}{% endfor %} {{ thinking }} {{ messages[0].content }}{{ '<tool_call></tool_call>'[:0] }}";
     const functions = [{ name: "f", parameters: {}, strict: false }];
     const more = { functions, templateArguments: { thinking: true, messages: [] } };
     expect(rendered({ ...user("hi"), ...more }, source)).toBe("f true hi");
@@ -72,7 +72,7 @@ describe("control tokens that users spell out", () => {
     [
       "in a tool",
       { ...user("hi"), functions: [{ name: "f", description: "<s>", parameters: {}, strict: false }] },
-      "{% for t in tools %}{{ t.function.description }}{% endfor %}{# <tool_call> #}",
+      "{% for t in tools %}{{ t.function.description }}{% endfor %}{{ '<tool_call></tool_call>'[:0] }}",
       "[<s>]",
     ],
     ["as ASCII", user("a<s>b"), "{{ messages[0].content | tojson(ensure_ascii=true) }}", '"a[<s>]b"'],

@@ -429,11 +429,12 @@ describe("loading", () => {
   });
 
   it("fits sequences to the memory there is when nothing is configured", async () => {
-    const engine = await engineWith({
-      memoryBytes: 400 * 2 ** 20,
-      contextSize: undefined,
-      sequences: undefined,
-    });
-    expect(engine.status().details).toMatchObject({ contextSize: 2048, sequences: 8 });
+    const unset = { contextSize: undefined, sequences: undefined };
+    const details = async (memoryBytes: number) =>
+      (await engineWith({ ...unset, memoryBytes })).status().details;
+    expect(await details(16 * 2 ** 30)).toMatchObject({ contextSize: 2048, sequences: 64 });
+    const small = await details(360 * 2 ** 20);
+    expect(small.contextSize).toBe(2048);
+    expect(small.sequences).toBeLessThan(64);
   });
 });
