@@ -7,7 +7,7 @@ import type {
 import { overloaded } from "../../shared/openai/errors.ts";
 import { placeInBatch } from "./batch-order.ts";
 import { type Scoring, scoredTokens, scorePrompt, type TokenScore } from "./scored-tokens.ts";
-import { type PrefillLimits, pickCompanions, pickSlot, planPrefill } from "./slots.ts";
+import { type PrefillLimits, pacePrefill, pickCompanions, pickSlot, planPrefill } from "./slots.ts";
 import { toToken } from "./token.ts";
 
 /** One generation as the batcher sees it. Its functions must not throw. */
@@ -49,7 +49,10 @@ export interface BatcherOptions {
   readonly setThreads: (threads: number) => void;
   readonly threads: number;
   readonly prefillThreads: number;
-  /** Prompt tokens a step. The context's batch holds one more than `total`. */
+  /** Prompt tokens of the first prefill batch; where `paces`, the next ones are made to take 50 ms. */
+  readonly prefillTokens: number;
+  readonly paces: boolean;
+  /** The most prompt tokens of a batch, and of one sequence in it. The context's batch holds one more. */
   readonly prefillLimits: PrefillLimits;
   readonly queueLimit: number;
   /** No row is computed alone, so that a text doesn't depend on what else runs (`rowsNeedPairs`). */
@@ -92,7 +95,7 @@ const NEWEST_SHARE = 0.2;
  * cancelled job is out within a step. Jobs wait in one line, first come first served.
  */
 export function createBatcher(options: BatcherOptions): Batcher {
-  const { setThreads, threads, prefillThreads, prefillLimits, queueLimit, pairsRows } = options;
+  const { setThreads, threads, prefillThreads, prefillLimits, paces, queueLimit, pairsRows } = options;
   const slots: readonly Slot[] = options.sequences.map((sequence, id) => ({
     id,
     sequence,
@@ -104,6 +107,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
   const queue: Work[] = [];
   /** Slots whose prompt isn't computed, the next one first. */
   let unread: Slot[] = [];
+  let prefillTokens = options.prefillTokens;
   let uses = 0;
   let meanJobMs = 1000;
   let running: Promise<void> | undefined;
@@ -226,10 +230,14 @@ export function createBatcher(options: BatcherOptions): Batcher {
       const left = work === undefined ? 0 : remaining(work);
       return left > 1 ? [{ id, remaining: left }] : [];
     });
-    const { ids, take } = planPrefill(waiting, prefillLimits);
+    const total = prefillTokens;
+    const { ids, take } = planPrefill(waiting, { each: Math.min(prefillLimits.each, total), total });
     if (ids.length === 0) return;
     setThreads(prefillThreads);
+    const start = performance.now();
     await Promise.all(slots.filter(({ id }) => ids.includes(id)).map((slot) => advance(slot, take)));
+    const last = { tokens: take * ids.length, ms: performance.now() - start };
+    if (paces) prefillTokens = pacePrefill(total, last, prefillLimits.total);
     const head = unread.find(({ id }) => id === ids[0]);
     if (head !== undefined) unread = [...unread.filter((slot) => slot !== head), head];
   }

@@ -141,6 +141,9 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
     put(last.text);
     if (last.stop !== undefined) return finish("stop", last.stop);
     put(stops.flush());
+    const rest = scores.flush();
+    // Tokens of a call are no content.
+    if (rest.length > 0 && calls === 0) inbox.put({ type: "text", text: "", logprobs: rest });
     return finish(reason);
   }
 
@@ -168,7 +171,7 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
     if (options.isEnd(token)) return flush("stop");
     generated.push(token);
     const piece = detokenizer.push(token);
-    if (score !== undefined) scores.add(score, piece.length);
+    if (score !== undefined && !isReasoning) scores.add(score, piece.length);
     const { text, stop } = stops.push(piece);
     put(text);
     if (stop !== undefined) return finish("stop", stop);
@@ -193,21 +196,25 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
 
 /** Holds the scores of tokens until their text goes out, so that tokens behind a stop string never do. */
 function createScoreQueue(tokenText: TokenText) {
-  const waiting: { readonly logprob: TokenLogprob; readonly end: number }[] = [];
+  /** `end`: where the token's text ends; unknown while it is half a character. */
+  let waiting: { readonly logprob: TokenLogprob; readonly end: number | undefined }[] = [];
   let made = 0;
   let sent = 0;
   return {
     /** `characters`: how much text became complete with the token. */
     add(score: TokenScore, characters: number): void {
       made += characters;
-      waiting.push({ logprob: toLogprob(score, tokenText), end: made });
+      waiting.push({ logprob: toLogprob(score, tokenText), end: undefined });
+      if (characters > 0) waiting = waiting.map((each) => ({ ...each, end: each.end ?? made }));
     },
     /** Those of the tokens that end within the next `characters` of the text. */
     release(characters: number): TokenLogprob[] {
       sent += characters;
-      const later = waiting.findIndex(({ end }) => end > sent);
+      const later = waiting.findIndex(({ end }) => end === undefined || end > sent);
       return waiting.splice(0, later === -1 ? waiting.length : later).map(({ logprob }) => logprob);
     },
+    /** The rest, when no more text comes. */
+    flush: () => waiting.splice(0).map(({ logprob }) => logprob),
   };
 }
 

@@ -158,9 +158,9 @@ export function createLlamaCppEngine(options: LlamaCppOptions): GeneratingEngine
     await Promise.allSettled(loading.values());
     const reason = unavailable("This server is shutting down.", LOADING_RETRY_MS);
     await Promise.all([...models.values()].map((model) => model.close(reason)));
-    models.clear();
     const started = await native?.catch(() => undefined); // It never started: nothing to free.
     await started?.dispose();
+    models.clear();
   }
 
   return {

@@ -9,12 +9,11 @@ import type { LlamaCppOptions } from "./llama-cpp.ts";
 import { createLoadedModel, type LoadedModel } from "./loaded-model.ts";
 import { type ModelFile, readModelFile } from "./model-file.ts";
 import { estimateContext, MAX_EQUAL_ROWS, type Native, rowsNeedPairs } from "./native.ts";
+import { firstPiece } from "./slots.ts";
 import { createThreadProbe } from "./thread-probe.ts";
 
 const DEFAULT_QUEUE_LIMIT = 256;
-/** The streams beside a prefill wait for one piece of it at each token. */
-const PREFILL_PIECE_MS = 50;
-const MIN_PREFILL_CHUNK = 16;
+/** Prompt tokens of a batch where nothing is configured; fewer where they take more than 50 ms. */
 const MAX_PREFILL_CHUNK = 256;
 /** Models up to here are measured in about a third of a second, larger ones in at most five. */
 const SMALL_MODEL_BYTES = 2 ** 30;
@@ -52,7 +51,6 @@ export async function loadModel(
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`llama.cpp can't load ${file.path}: ${reason}`, { cause });
   }
-  native.retain(model);
   try {
     return await prepare(request, file, model, native, options);
   } catch (failure) {
@@ -81,7 +79,8 @@ async function prepare(
 ): Promise<LoadedModel> {
   const { llama } = native;
   const { cpuBudget, prefillChunk, gpu } = options;
-  const batchSize = Math.max(MIN_PREFILL_CHUNK, prefillChunk ?? MAX_PREFILL_CHUNK) + 1;
+  const mostTokens = Math.max(2, prefillChunk ?? MAX_PREFILL_CHUNK);
+  const batchSize = mostTokens + 1;
   const fit = await fitModel(request, model, native, options, batchSize);
   if (!fit.ok) throw tooBig(file, fit);
   const { contextSize, sequences } = fit;
@@ -108,7 +107,8 @@ async function prepare(
     setThreads,
   );
   const { threads, prefillThreads, prefillTokensPerSecond, decodeTokensPerSecond } = calibration;
-  const chunk = Math.max(2, prefillChunk ?? chunkFor(prefillTokensPerSecond));
+  const prefillTokens =
+    prefillChunk === undefined ? firstPiece(prefillTokensPerSecond, mostTokens) : mostTokens;
   return createLoadedModel({
     id: request.id,
     created: file.modified,
@@ -121,7 +121,7 @@ async function prepare(
       sequences,
       threads,
       prefillThreads,
-      prefillChunk: chunk,
+      prefillChunk: prefillTokens,
       gpu: model.gpuLayers > 0 ? llama.gpu : false,
       gpuLayers: model.gpuLayers,
       decodeTokensPerSecond: Math.round(decodeTokensPerSecond),
@@ -137,7 +137,12 @@ async function prepare(
     batching: {
       threads,
       prefillThreads,
-      prefillLimits: { total: chunk, each: pairsRows ? Math.min(chunk, MAX_EQUAL_ROWS - 1) : chunk },
+      prefillTokens,
+      paces: prefillChunk === undefined,
+      prefillLimits: {
+        total: mostTokens,
+        each: pairsRows ? Math.min(mostTokens, MAX_EQUAL_ROWS - 1) : mostTokens,
+      },
       setThreads,
       pairsRows,
       queueLimit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT,
@@ -224,11 +229,6 @@ async function findCalibration(
     });
   });
   return { calibration, isCached: false };
-}
-
-function chunkFor(prefillTokensPerSecond: number): number {
-  const tokens = Math.round((prefillTokensPerSecond * PREFILL_PIECE_MS) / 1000);
-  return Math.max(MIN_PREFILL_CHUNK, Math.min(MAX_PREFILL_CHUNK, tokens));
 }
 
 function hashOf(key: readonly unknown[]): string {

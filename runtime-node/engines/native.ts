@@ -1,4 +1,4 @@
-import type { GgufInsights, Llama, LlamaModel } from "node-llama-cpp";
+import type { GgufInsights, Llama } from "node-llama-cpp";
 import type { ContextMemory } from "./fit.ts";
 
 /** node-llama-cpp, imported when an engine starts: it takes half a second, which other engines need not pay. */
@@ -7,13 +7,7 @@ export type LlamaModule = typeof import("node-llama-cpp");
 export interface Native {
   readonly module: LlamaModule;
   readonly llama: Llama;
-  /**
-   * Called with every model that is loaded. Its insights keep a model of their own for their estimates, which
-   * `llama.dispose` must find to free it: had the garbage collector taken it first, `dispose` would wait for ever
-   * (GgufInsights.js `SimulatorModelHandle`, 3.22.1).
-   */
-  retain(model: LlamaModel): void;
-  /** After all models are disposed. */
+  /** After all models are disposed, and before they are let go of. Takes a second at the most. */
   dispose(): Promise<void>;
 }
 
@@ -37,22 +31,28 @@ export async function startNative(options: NativeOptions): Promise<Native> {
       logLevel: module.LlamaLogLevel.warn,
       logger: (level, message) => options.log.debug(`llama.cpp: ${message.trim()}`, { level }),
     });
-    const models: LlamaModel[] = [];
-    return {
-      module,
-      llama,
-      retain: (model) => models.push(model),
-      dispose: async () => {
-        await llama.dispose();
-        models.length = 0;
-      },
-    };
+    return { module, llama, dispose: () => disposeLlama(llama) };
   } catch (cause) {
     throw new Error(
       "llama.cpp can't start on this machine. Its binary comes with node-llama-cpp: run `npm install` again, without `--omit=optional`.",
       { cause },
     );
   }
+}
+
+/** Longer, and it waits for something that never comes. */
+const DISPOSE_MS = 1000;
+
+/**
+ * `dispose` waits for every model that was ever made. Those of failed loads, and those that estimates use, it finds by
+ * weak references: once the garbage collector has been there it would wait for ever (LlamaModel.js, GgufInsights.js
+ * `SimulatorModelHandle`, 3.22.1). What is left then is small, and goes with the process.
+ */
+async function disposeLlama(llama: Llama): Promise<void> {
+  const limit = Promise.withResolvers<void>();
+  const timer = setTimeout(limit.resolve, DISPOSE_MS);
+  await Promise.race([llama.dispose(), limit.promise]);
+  clearTimeout(timer);
 }
 
 /**

@@ -73,6 +73,30 @@ export function planPrefill(
   return { ids, take };
 }
 
+/** What a prefill batch may take while others stream. */
+const PIECE_MS = 50;
+const MIN_PIECE = 16;
+
+/**
+ * How many tokens the next prefill batch may have, at most `most`, so that it takes 50 ms: from how long the last one
+ * took, since a machine is not always as fast as it was when it was measured. Small batches say little, and change
+ * nothing.
+ */
+export function pacePrefill(
+  total: number,
+  last: { readonly tokens: number; readonly ms: number },
+  most: number,
+): number {
+  if (last.tokens < total / 2) return total;
+  const wanted = Math.min(most, Math.max(MIN_PIECE, (last.tokens * PIECE_MS) / Math.max(last.ms, 1)));
+  return Math.round((total + wanted) / 2);
+}
+
+/** As `pacePrefill`, for the first one: from a measured speed. */
+export function firstPiece(tokensPerSecond: number, most: number): number {
+  return Math.round(Math.min(most, Math.max(MIN_PIECE, (tokensPerSecond * PIECE_MS) / 1000)));
+}
+
 /**
  * For each row without a neighbour in its batch, a neighbouring sequence to compute a token beside it, so that no row
  * is computed alone. `weights` are the sequences that may, with what a token of theirs costs.

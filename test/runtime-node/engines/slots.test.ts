@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { pickCompanions, pickSlot, planPrefill } from "../../../runtime-node/engines/slots.ts";
+import {
+  firstPiece,
+  pacePrefill,
+  pickCompanions,
+  pickSlot,
+  planPrefill,
+} from "../../../runtime-node/engines/slots.ts";
 
 const free = (id: number, sharedTokens = 0, promptTokens = sharedTokens, lastUsed = 0) => ({
   id,
@@ -104,6 +110,27 @@ describe("planPrefill", () => {
       ),
     );
   });
+});
+
+describe("pacePrefill", () => {
+  it.each([
+    ["as it was when it took 50 ms", 100, 100, 50, 100],
+    ["smaller when it took longer", 100, 100, 200, 63],
+    ["larger when it was quick", 100, 100, 25, 150],
+    ["never beyond the most", 250, 250, 1, 253],
+    ["never below 16", 16, 16, 5000, 16],
+    ["as it was after a small one, which says little", 100, 20, 200, 100],
+  ])("is %s", (_, total, tokens, ms, next) => {
+    expect(pacePrefill(total, { tokens, ms }, 256)).toBe(next);
+  });
+});
+
+describe("firstPiece", () => {
+  it.each([
+    [2000, 100],
+    [100_000, 256],
+    [10, 16],
+  ])("at %d tokens a second has %d", (speed, tokens) => expect(firstPiece(speed, 256)).toBe(tokens));
 });
 
 describe("pickCompanions", () => {
