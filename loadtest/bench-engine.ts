@@ -1,3 +1,4 @@
+// Past 300 lines: one bench, and its promises are read together.
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, freemem, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,8 +7,8 @@ import type { GenerateRequest, GeneratingEngine, Prompt } from "../shared/engine
 import { controlTokens, createRawLoop } from "./raw-loop.ts";
 
 /**
- * What the llama.cpp engine promises, measured on this machine: `npm run bench:engine [model.gguf]`. Speed is
- * compared with node-llama-cpp's own `evaluate` loop over as many sequences, in turns, with the same number of threads.
+ * What the llama.cpp engine promises, measured on this machine: `npm run bench:engine [model.gguf]`, with `-- --grammar` what constrained
+ * decoding costs. Speed is compared with node-llama-cpp's own `evaluate` loop over as many sequences, in turns, with the same number of threads.
  * Exits with 1 when a promise isn't kept.
  */
 const DEMO = new URL("../runtime-node/models/demo/sluice-demo.gguf", import.meta.url).pathname;
@@ -20,19 +21,26 @@ const STALL_TOKENS = 5;
 const STALL_MS = 250;
 const ABORT_MS = 100;
 const LONG_PROMPT_TOKENS = 900;
+const GRAMMAR_STREAMS = 16;
+/** Constrained decoding costs a quarter of the tokens a second at the most. */
+const GRAMMAR_RATIO = 0.75;
 
-const path = process.argv[2] ?? DEMO;
+const isGrammarOnly = process.argv.includes("--grammar");
+const path = process.argv.slice(2).find((argument) => !argument.startsWith("--")) ?? DEMO;
 /** Banned where a stream must not end by itself. */
 const banned = await controlTokens(path);
 const failures: string[] = [];
 const cacheDir = await mkdtemp(join(tmpdir(), "sluice-bench-"));
 const engine = await load();
 try {
-  await compareSpeed(engine);
-  await compareTexts(engine);
-  await measureStall(engine);
-  await measureAbort(engine);
-  await measureCache(engine);
+  if (isGrammarOnly) await compareGrammar(engine);
+  else {
+    await compareSpeed(engine);
+    await compareTexts(engine);
+    await measureStall(engine);
+    await measureAbort(engine);
+    await measureCache(engine);
+  }
 } finally {
   await engine.close();
   await rm(cacheDir, { recursive: true });
@@ -114,6 +122,47 @@ async function runStreams(engine: GeneratingEngine, streams: number, salt: strin
     }),
   );
   return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Tokens a second of 16 streams held to a JSON schema, against as many that are free, in turns. */
+async function compareGrammar(engine: GeneratingEngine): Promise<void> {
+  const item = {
+    type: "object",
+    properties: {
+      city: { type: "string", minLength: 20 },
+      days: { type: "integer" },
+      note: { type: "string" },
+    },
+    required: ["city", "days", "note"],
+    additionalProperties: false,
+  };
+  const format = {
+    kind: "json_schema",
+    schema: { type: "array", items: item, minItems: 50 },
+    param: "bench",
+  } as const;
+  const run = async (held: boolean) => {
+    const counts = await Promise.all(
+      Array.from({ length: GRAMMAR_STREAMS }, async (_, i) => {
+        const free = wish(chat(`Write list ${i}.`), { maxTokens: 2 * TOKENS, isEndless: true });
+        const request = held ? { ...free, format } : free;
+        await drain(engine, request);
+        return request.counts.completionTokens;
+      }),
+    );
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  await run(true); // The grammar is compiled once a schema.
+  const rounds: (readonly [Speed, Speed])[] = [];
+  for (let round = 0; round < 2 * ROUNDS + 1; round++)
+    rounds.push([await speed(() => run(true)), await speed(() => run(false))]);
+  const wall = median(rounds.map(([held, free]) => held.wall / free.wall));
+  const cpu = median(rounds.map(([held, free]) => held.cpu / free.cpu));
+  const [held, free] = [median(rounds.map(([a]) => a.wall)), median(rounds.map(([, b]) => b.wall))];
+  promise(
+    wall >= GRAMMAR_RATIO,
+    `${GRAMMAR_STREAMS} streams held to a schema: ${held.toFixed(0)} tok/s against ${free.toFixed(0)} free, ratio ${wall.toFixed(2)} (by CPU time ${cpu.toFixed(2)})`,
+  );
 }
 
 async function compareTexts(engine: GeneratingEngine): Promise<void> {

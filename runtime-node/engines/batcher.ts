@@ -1,35 +1,16 @@
-import type {
-  LlamaContextSequence,
-  SequenceEvaluateOptions,
-  SequenceEvaluateOutput,
-  Token,
-} from "node-llama-cpp";
+import type { LlamaContextSequence, Token } from "node-llama-cpp";
 import { overloaded } from "../../shared/openai/errors.ts";
-import { placeInBatch } from "./batch-order.ts";
-import { type Scoring, scoredTokens, scorePrompt, type TokenScore } from "./scored-tokens.ts";
+import {
+  beginWork,
+  computeFiller,
+  computeRow,
+  createWork,
+  type Job,
+  remaining,
+  type Slot,
+  type Work,
+} from "./row.ts";
 import { type PrefillLimits, pacePrefill, pickCompanions, pickSlot, planPrefill } from "./slots.ts";
-import { toToken } from "./token.ts";
-
-/** One generation as the batcher sees it. Its functions must not throw. */
-export interface Job {
-  /** At least one token, fewer than the context holds. */
-  readonly prompt: readonly Token[];
-  /** False: only the prompt is computed. */
-  readonly generates: boolean;
-  readonly options: SequenceEvaluateOptions;
-  /** Asks for log probabilities: tokens then come with their scores. */
-  readonly scoring?: Scoring | undefined;
-  /** It holds a sequence, which has the first `cachedTokens` of its prompt already. */
-  onStart(cachedTokens: number): void;
-  /** So much of the prompt is in the sequence now. */
-  onPrompt(computedTokens: number): void;
-  /** Scores of the prompt's next tokens, where they are asked for. */
-  onPromptScores(scores: readonly TokenScore[]): void;
-  /** A token was made; false ends the job. */
-  onToken(token: Token, score?: TokenScore): boolean;
-  /** Once, when it holds nothing any more; with what went wrong, or undefined when it ended or was cancelled. */
-  onEnd(failure: unknown): void;
-}
 
 export interface Batcher {
   /** Takes the job, or throws a 429 when the line is full. `cancel` takes it out within one step. */
@@ -59,33 +40,6 @@ export interface BatcherOptions {
   readonly pairsRows: boolean;
 }
 
-interface Slot {
-  readonly id: number;
-  readonly sequence: LlamaContextSequence;
-  promptTokens: number;
-  lastUsed: number;
-  /** Tokens at its end that were only computed to accompany a row. */
-  fillers: number;
-  work: Work | undefined;
-}
-
-interface Work {
-  readonly job: Job;
-  readonly submittedAt: number;
-  /** Tokens of the prompt that are in the sequence. */
-  computed: number;
-  /** From the prompt's last token on. */
-  tokens: Tokens | undefined;
-  isCancelled: boolean;
-  failure: unknown;
-}
-
-/** A token as the library or `scoredTokens` makes it. */
-type Made = SequenceEvaluateOutput<Record<string, never>> | TokenScore;
-type Tokens = AsyncGenerator<Made, void, undefined>;
-
-const FILLER = toToken(0);
-const MAX_FILLERS = 32;
 /** How much the newest job weighs in the mean time that a job takes. */
 const NEWEST_SHARE = 0.2;
 
@@ -122,14 +76,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
         Math.min(60_000, Math.max(1000, waitMs)),
       );
     }
-    const work: Work = {
-      job,
-      submittedAt: performance.now(),
-      computed: 0,
-      tokens: undefined,
-      isCancelled: false,
-      failure: undefined,
-    };
+    const work = createWork(job);
     queue.push(work);
     running ??= run();
     return { cancel: () => cancel(work) };
@@ -180,8 +127,9 @@ export function createBatcher(options: BatcherOptions): Batcher {
       queue.shift();
       slot.work = work;
       unread.push(slot);
+      slot.lastUsed = ++uses;
       try {
-        await start(slot, work);
+        await beginWork(slot, work);
       } catch (failure) {
         release(slot, failure);
       }
@@ -202,19 +150,6 @@ export function createBatcher(options: BatcherOptions): Batcher {
     });
     const picked = pickSlot(candidates, busy);
     return picked && slots[picked.id];
-  }
-
-  async function start(slot: Slot, work: Work): Promise<void> {
-    const { prompt } = work.job;
-    // The last token is computed in any case: its logits choose the first new one.
-    const reusable = work.job.scoring?.isPromptScored === true ? [] : prompt.slice(0, -1);
-    await slot.sequence.adaptStateToTokens(reusable, false);
-    work.computed = slot.sequence.nextTokenIndex;
-    slot.promptTokens = prompt.length;
-    slot.lastUsed = ++uses;
-    slot.fillers = 0;
-    work.job.onStart(work.computed);
-    work.job.onPrompt(work.computed);
   }
 
   /** One token for each generation. The last token of a prompt takes part as if it had been made. */
@@ -242,49 +177,16 @@ export function createBatcher(options: BatcherOptions): Batcher {
     if (head !== undefined) unread = [...unread.filter((slot) => slot !== head), head];
   }
 
-  /** Computes the next `count` tokens of a prompt, or the last token made, and takes the new token if there is one. */
   async function advance(slot: Slot, count: number): Promise<void> {
     const { work } = slot;
     if (work === undefined) return;
     try {
-      const isReading = work.tokens === undefined;
-      const made = isReading ? await read(slot, work, count) : await nextToken(work.tokens);
-      const score = made !== undefined && "logprob" in made ? made : undefined;
-      const goesOn = made === undefined ? remaining(work) > 0 : work.job.onToken(made.token, score);
+      const goesOn = await computeRow(slot, work, count);
+      if (remaining(work) === 0) unread = unread.filter((other) => other !== slot);
       if (!goesOn) release(slot);
     } catch (failure) {
       release(slot, failure);
     }
-  }
-
-  async function read({ id, sequence }: Slot, work: Work, count: number): Promise<Made | undefined> {
-    const { prompt, generates, options, scoring, onPrompt, onPromptScores } = work.job;
-    const evaluationPriority = placeInBatch(id);
-    const end = work.computed + count;
-    const piece = prompt.slice(work.computed, end);
-    const isLast = end === prompt.length;
-    let made: Made | undefined;
-    let fresh = piece;
-    if (scoring?.isPromptScored === true) {
-      // All of it but the last token, which the generation begins with.
-      fresh = isLast && generates ? piece.slice(-1) : [];
-      const scored = piece.slice(0, piece.length - fresh.length);
-      const following = fresh[0] ?? prompt[end];
-      onPromptScores(await scorePrompt(sequence, scored, following, scoring.topLogprobs, evaluationPriority));
-    }
-    if (isLast && generates) {
-      work.tokens =
-        scoring === undefined
-          ? sequence.evaluateWithMetadata([...fresh], {}, { ...options, evaluationPriority })
-          : scoredTokens(sequence, fresh, scoring, evaluationPriority);
-      made = await nextToken(work.tokens);
-    } else if (fresh.length > 0) {
-      await sequence.evaluateWithoutGeneratingNewTokens([...fresh], { evaluationPriority });
-    }
-    work.computed = end;
-    if (isLast) unread = unread.filter((slot) => slot.work !== work);
-    onPrompt(end);
-    return made;
   }
 
   function companionsOf(rows: readonly Slot[]): readonly Slot[] {
@@ -297,18 +199,11 @@ export function createBatcher(options: BatcherOptions): Batcher {
     return others.filter(({ id }) => ids.includes(id));
   }
 
-  /** Computes one token of a neighbour: of its prompt, or a filler after what it holds, which goes at its next use. */
+  /** Computes one token of a neighbour: of its prompt, or a filler. */
   async function accompany(slot: Slot): Promise<void> {
     if (slot.work !== undefined) return advance(slot, 1);
-    const { id, sequence } = slot;
-    const end = sequence.nextTokenIndex;
     try {
-      if (slot.fillers >= MAX_FILLERS || end >= sequence.contextSize - 1) {
-        await sequence.eraseContextTokenRanges([{ start: end - Math.max(1, slot.fillers), end }]);
-        slot.fillers = 0;
-      }
-      slot.fillers++;
-      await sequence.evaluateWithoutGeneratingNewTokens([FILLER], { evaluationPriority: placeInBatch(id) });
+      await computeFiller(slot);
     } catch {} // The batch failed: the row beside it says so.
   }
 
@@ -324,15 +219,4 @@ export function createBatcher(options: BatcherOptions): Batcher {
   }
 
   return { submit, active, queued: () => queue.length, close };
-}
-
-/** 0 from the first token on. */
-function remaining(work: Work): number {
-  return work.job.prompt.length - work.computed;
-}
-
-async function nextToken(tokens: Tokens | undefined): Promise<Made> {
-  const step = await tokens?.next();
-  if (step === undefined || step.done) throw new Error("llama.cpp made no token.");
-  return step.value;
 }

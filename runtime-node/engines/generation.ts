@@ -1,7 +1,8 @@
 import type { SequenceEvaluateOptions, Token } from "node-llama-cpp";
 import type { GenerateEvent, GenerateRequest, TokenLogprob } from "../../shared/engine.ts";
-import type { Batcher, Job } from "./batcher.ts";
+import type { Batcher } from "./batcher.ts";
 import { createDetokenizer, type Detokenize } from "./detokenizer.ts";
+import type { Job } from "./row.ts";
 import type { Scoring, TokenScore } from "./scored-tokens.ts";
 import { createStopScanner } from "./stop.ts";
 import type { TokenText } from "./token-bytes.ts";
@@ -13,6 +14,8 @@ export interface GenerationOptions {
   /** Most tokens to make: what was asked for, or what the context has room for. */
   readonly limit: number;
   readonly detokenize: Detokenize<Token>;
+  /** The prompt as text, control tokens spelled out: what an echo begins with. */
+  readonly spellPrompt: (prompt: readonly Token[]) => string;
   /** Tokens that end a text: they count, but have no text. */
   readonly isEnd: (token: Token) => boolean;
   /** How to sample, given the list that the tokens made so far are in. */
@@ -110,26 +113,44 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
   const promptScores: TokenScore[] = [];
   let calls = 0;
 
-  /** Content and calls from text that holds no stop string. */
-  function put(text: string): void {
-    if (parser === undefined) putText(text);
-    else for (const event of parser.push(text)) putEvent(event);
+  /** Takes more of the model's text; returns the stop string that ended it, if one did. Only content is searched for one. */
+  function take(text: string): string | undefined {
+    return parser === undefined ? takeContent(text) : takeEvents(parser.push(text));
+  }
+
+  function takeEvents(events: readonly OutputEvent[]): string | undefined {
+    for (const event of events) {
+      if (event.type === "text") {
+        const stop = takeContent(event.text);
+        if (stop !== undefined) return stop;
+      } else {
+        putText(stops.flush());
+        putEvent(event);
+      }
+    }
+    return undefined;
+  }
+
+  function takeContent(content: string): string | undefined {
+    const { text, stop } = stops.push(content);
+    putText(text);
+    return stop;
   }
 
   function putText(text: string): void {
-    const logprobs = scores.release(text.length);
-    if (text !== "" || logprobs.length > 0) {
-      inbox.put({ type: "text", text, ...(scoring === undefined ? {} : { logprobs }) });
-    }
+    if (text === "") return;
+    // Between the raw text and the content of a parser stand marks of calls, so it isn't told apart to the character.
+    const logprobs = scores.release(parser === undefined ? text.length : Number.POSITIVE_INFINITY);
+    inbox.put({ type: "text", text, ...(scoring === undefined ? {} : { logprobs }) });
   }
 
   function putEvent(event: OutputEvent): void {
     if (event.type === "toolCall") calls++;
+    scores.flush(); // Tokens of a call, or of a thought, are no content.
     inbox.put(event);
   }
 
   function finish(reason: "stop" | "length", stop?: string): false {
-    for (const event of parser?.end(reason) ?? []) putEvent(event);
     const isCall = reason === "stop" && calls > 0;
     inbox.put({ type: "finish", reason: isCall ? "tool_calls" : reason, ...stopOf(stop) });
     return false;
@@ -137,12 +158,10 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
 
   /** Behind the last token: what was held back for more to come. */
   function flush(reason: "stop" | "length"): false {
-    const last = stops.push(detokenizer.flush());
-    put(last.text);
-    if (last.stop !== undefined) return finish("stop", last.stop);
-    put(stops.flush());
+    const stop = take(detokenizer.flush()) ?? takeEvents(parser?.end(reason) ?? []);
+    if (stop !== undefined) return finish("stop", stop);
+    putText(stops.flush());
     const rest = scores.flush();
-    // Tokens of a call are no content.
     if (rest.length > 0 && calls === 0) inbox.put({ type: "text", text: "", logprobs: rest });
     return finish(reason);
   }
@@ -160,7 +179,7 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
     const scored =
       first === undefined ? promptScores : [{ token: first, logprob: null, top: [] }, ...promptScores];
     const logprobs = scored.map((score) => toLogprob(score, options.tokenText));
-    const text = options.detokenize(prompt, []);
+    const text = options.spellPrompt(prompt);
     inbox.put({ type: "text", text, ...(scoring === undefined ? {} : { logprobs }) });
   }
 
@@ -172,10 +191,9 @@ function createJob(request: GenerateRequest, options: GenerationOptions, inbox: 
     generated.push(token);
     const piece = detokenizer.push(token);
     if (score !== undefined && !isReasoning) scores.add(score, piece.length);
-    const { text, stop } = stops.push(piece);
-    put(text);
+    const stop = take(piece);
     if (stop !== undefined) return finish("stop", stop);
-    if (parser?.isDone() === true) return finish("stop");
+    if (parser?.isDone() === true) return flush("stop");
     return generated.length < limit || flush("length");
   }
 

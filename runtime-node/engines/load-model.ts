@@ -126,6 +126,7 @@ async function prepare(
       gpuLayers: model.gpuLayers,
       decodeTokensPerSecond: Math.round(decodeTokensPerSecond),
       prefillTokensPerSecond: Math.round(prefillTokensPerSecond),
+      reproducible: pairsRows,
       calibration: isCached ? "cached" : "measured",
       memoryBytes: fit.neededBytes,
     },

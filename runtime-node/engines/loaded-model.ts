@@ -109,6 +109,7 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
       prompt,
       limit: maxTokens ?? room,
       detokenize: detokenizeWith(parser !== undefined),
+      spellPrompt: (tokens) => detokenizeWith(true)(tokens, []),
       isEnd: model.isEogToken,
       toEvaluateOptions: (generated) => ({
         ...toEvaluateOptions(sampling, model, module, generated, contextSize),

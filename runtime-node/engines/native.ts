@@ -55,11 +55,14 @@ async function disposeLlama(llama: Llama): Promise<void> {
   clearTimeout(timer);
 }
 
+/** Larger models are worth more speed than sameness: for a single stream the second row costs 20 to 90 %. */
+const MAX_PAIRED_BYTES = 256 * 2 ** 20;
+
 /**
- * Whether a row that is computed alone comes out other than beside others. On the CPU, with weights in floating
- * point, one row is multiplied by another kernel, which rounds otherwise; from two rows on, every number of them gives
- * the same bits, up to `MAX_EQUAL_ROWS` of one sequence (measured, llama.cpp v0.5.0, 1 and 2 threads). A second row
- * costs little where the weights come from memory, since they are read once for all rows.
+ * Whether rows are to be computed in pairs at the least, so that a text depends on its prompt and seed alone, not on
+ * what else runs. On the CPU, with weights in floating point, a single row is multiplied by another kernel, which
+ * rounds otherwise; from two rows on, every number of them gives the same bits, up to `MAX_EQUAL_ROWS` of one sequence
+ * (measured, llama.cpp v0.5.0, 1 and 2 threads). Elsewhere results depend on the batch, as they do on vLLM.
  */
 export function rowsNeedPairs(
   { module }: Pick<Native, "module">,
@@ -71,7 +74,8 @@ export function rowsNeedPairs(
   const type = insights.dominantTensorType;
   const isFloat = type === F32 || type === F16 || type === BF16;
   const canRollBack = !insights.isRecurrent && !insights.isHybrid && insights.swaSize === undefined;
-  return gpuLayers === 0 && sequences > 1 && isFloat && canRollBack;
+  const isSmall = insights.modelSize <= MAX_PAIRED_BYTES;
+  return gpuLayers === 0 && sequences > 1 && isSmall && isFloat && canRollBack;
 }
 
 /** From 64 rows of one sequence on, flash attention goes by tiles, and rounds otherwise. */

@@ -165,7 +165,7 @@ export function completionWire(body: CompletionRequest, fingerprint: string): Wi
       // Calls and reasoning are a chat's: a completion is asked for neither.
       if (event.type !== "text") return chunk(index, '""', "null");
       const from = offsets.get(index) ?? 0;
-      offsets.set(index, from + event.text.length);
+      offsets.set(index, from + [...event.text].length);
       const logprobs = hasLogprobs ? JSON.stringify(completionLogprobs(event.logprobs ?? [], from)) : "null";
       return chunk(index, JSON.stringify(event.text), "null", logprobs);
     },
@@ -188,9 +188,10 @@ export function completionWire(body: CompletionRequest, fingerprint: string): Wi
 function completionLogprobs(tokens: readonly TokenLogprob[], from: number) {
   let offset = from;
   const offsets: number[] = [];
-  for (const { token } of tokens) {
+  for (const { bytes } of tokens) {
     offsets.push(offset);
-    offset += token.length;
+    // Code points, as Python counts: a character that is split over tokens counts where it begins.
+    offset += bytes.filter((byte) => byte < 0x80 || byte >= 0xc0).length;
   }
   return {
     tokens: tokens.map(nameOf),

@@ -95,10 +95,13 @@ describe.each(sites)("logprobs through $name", (site) => {
         );
         const places = shared < 0 ? logprobs.content.length : shared + 1;
         for (const [i, token] of logprobs.content.slice(0, places).entries()) {
-          const known = new Map(greedy[i].top_logprobs.map((each: Json) => [keyOf(each), each.logprob]));
+          const known = new Map<string, number>(
+            greedy[i].top_logprobs.map((each: Json) => [keyOf(each), each.logprob]),
+          );
           const scored = [token, ...token.top_logprobs].filter((each) => known.has(keyOf(each)));
           expect(scored.length).toBeGreaterThan(15);
-          for (const each of scored) expect(each.logprob).toBeCloseTo(known.get(keyOf(each)) ?? Number.NaN, 1);
+          for (const each of scored)
+            expect(each.logprob).toBeCloseTo(known.get(keyOf(each)) ?? Number.NaN, 1);
         }
       }
     }
@@ -118,6 +121,15 @@ describe.each(sites)("logprobs through $name", (site) => {
     }
     const tokens = choices.flatMap(({ logprobs }) => logprobs?.content ?? []);
     expect(tokens.map(keyOf)).toEqual(whole.logprobs.content.map(keyOf));
+  });
+
+  it("C7 the tokens of a call are no content", async () => {
+    const parameters = { type: "object", properties: { city: { type: "string" } } };
+    const tools = [{ type: "function", function: { name: "get_weather", parameters } }];
+    const asked = { tools, temperature: 0, max_tokens: 60 };
+    const [{ message, logprobs }] = await ask(site, "What is the weather in Paris?", asked);
+    expect(message.tool_calls).toHaveLength(1);
+    expect(logprobs).toEqual({ content: [], refusal: null });
   });
 
   it("C7 a stop string's tokens are not among them", async () => {
