@@ -101,7 +101,7 @@ const SIGNS: readonly Sign[] = [
   {
     kind: "bad_option",
     pattern:
-      /unrecognized arguments|unknown (argument|option)|invalid (argument|choice|value)|error: (argument|the following arguments|expected one argument)|expected (at least )?one argument|pydantic.*validation error|usage: /i,
+      /unrecognized arguments|unknown (argument|option)|invalid (argument|choice|value)|error: (argument|the following arguments|expected one argument)|expected (at least )?one argument|pydantic.*validation error|^usage: /i,
     message: "It does not know one of its options. Check `args` and the engine's version.",
     isPermanent: true,
   },
@@ -126,6 +126,8 @@ export function explainEnd(end: ProcessEnd): ProcessFailure {
   };
   const unstartable = explainUnstartable(end);
   if (unstartable !== undefined) return { ...unstartable, ...facts };
+  // Whoever was killed printed nothing of it: what stands in its log is about something else.
+  if (end.signal === "SIGKILL") return { ...explainSignal(end, line), ...facts };
   for (const { kind, pattern, message, isPermanent } of SIGNS) {
     const found = end.output.find((text) => pattern.test(text));
     if (found !== undefined) return { kind, message, isPermanent, ...facts, line: cut(found) };

@@ -93,6 +93,16 @@ describe("explainEnd", () => {
     expect(failure.message).toContain("lack of memory");
   });
 
+  it("does not take what a killed engine printed before for the reason", () => {
+    const output = [
+      "Engine 000: Running: 0 reqs, GPU KV cache usage: 0.0%",
+      "ERROR a request failed: CUDA out of memory",
+    ];
+    expect(explainEnd({ command: "vllm", signal: "SIGKILL", output })).toMatchObject({ kind: "crashed" });
+    const line = output.slice(0, 1);
+    expect(explainEnd({ command: "vllm", exitCode: 1, output: line })).toMatchObject({ kind: "crashed" });
+  });
+
   it("names the command and what to do", () => {
     expect(explainEnd({ command: "vllm", spawnError: "ENOENT", output: [] }).message).toBe(
       "`vllm` was not found. Install it, or set its path in the configuration.",

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { groupMembers } from "../../../../runtime-node/engines/process-group.ts";
+import { eventually } from "../../../harness/wire.ts";
 import { fakeCommand } from "./fake-command.ts";
 import { fakeProcess, isAlive, removeStateDir } from "./fakes.ts";
 
@@ -46,7 +47,7 @@ describe("a start", () => {
       { progressOf: (line) => /Loading weights: \d+%/.exec(line)?.[0] },
     );
     const ready = engine.ensureReady();
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(engine.status()).toMatchObject({ state: "starting", progress: "Loading weights: 90%" }),
     );
     await ready;
@@ -115,7 +116,7 @@ describe("a start", () => {
   it("tries again after a crash, each time later, and gives up after a few", async () => {
     const engine = fakeProcess({ exit: 3 }, { backoff: { baseMs: 1, limit: 3, restMs: 60_000 } });
     await failureOf(engine.ensureReady());
-    await vi.waitFor(() => expect(engine.status()).toMatchObject({ state: "stopped", restarts: 2 }));
+    await eventually(() => expect(engine.status()).toMatchObject({ state: "stopped", restarts: 2 }));
     expect(await failureOf(engine.ensureReady())).toMatchObject({ kind: "crashed", exitCode: 3 });
     engine.become({});
     engine.retry();
@@ -231,13 +232,13 @@ describe("a stop", () => {
     );
     expect(await isAlive(pid)).toBe(true);
     await engine.stop();
-    await vi.waitFor(async () => expect(await isAlive(pid)).toBe(false));
+    await eventually(async () => expect(await isAlive(pid)).toBe(false));
   });
 
   it("ends a start, whose waiters are told", async () => {
     const engine = fakeProcess({ loadMs: 60_000 });
     const waiting = engine.ensureReady();
-    await vi.waitFor(() => expect(engine.log.lines().length).toBeGreaterThan(1));
+    await eventually(() => expect(engine.log.lines().length).toBeGreaterThan(1));
     const stopped = engine.stop();
     expect(engine.status().state).toBe("stopping");
     await expect(waiting).rejects.toThrow("was stopped while it started");
@@ -269,7 +270,7 @@ describe("a running engine", () => {
     const engine = fakeProcess({});
     const first = await engine.ensureReady();
     process.kill(first.pid, "SIGKILL");
-    await vi.waitFor(() => expect(first.signal.aborted).toBe(true));
+    await eventually(() => expect(first.signal.aborted).toBe(true));
     const second = await engine.ensureReady();
     expect(second.pid).not.toBe(first.pid);
     expect(await (await engine.chat()).json()).toMatchObject({ pid: second.pid });
@@ -280,7 +281,7 @@ describe("a running engine", () => {
     const engine = fakeProcess({ grandchild: true }, { limits: { stopMs: 200 } });
     const first = await engine.ensureReady();
     process.kill(first.pid, "SIGKILL");
-    await vi.waitFor(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }));
+    await eventually(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }));
     expect(await groupMembers(first.pid)).toEqual([]);
   });
 
@@ -299,7 +300,7 @@ describe("a running engine", () => {
     const engine = fakeProcess({});
     const first = await engine.ensureReady();
     await spoil(engine);
-    await vi.waitFor(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }), 5000);
+    await eventually(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }));
     expect(await isAlive(first.pid)).toBe(false);
     expect(engine.logged.join("\n")).toContain('"kind":"hung"');
   });
@@ -312,7 +313,7 @@ describe("a running engine", () => {
     );
     await engine.ensureReady();
     await engine.tell("/die");
-    await vi.waitFor(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }), 5000);
+    await eventually(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }));
     expect(engine.logged.join("\n")).toContain(says);
   });
 
@@ -326,7 +327,7 @@ describe("a running engine", () => {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     expect(engine.status()).toMatchObject({ state: "ready", restarts: 0 });
-    await vi.waitFor(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }), 5000);
+    await eventually(() => expect(engine.status()).toMatchObject({ state: "ready", restarts: 1 }));
     work.end();
   });
 });
