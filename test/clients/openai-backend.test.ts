@@ -53,14 +53,14 @@ describe.each(FRONTS)("$name in front of a scripted backend", ({ start }) => {
 
   const soon = { "retry-after-ms": "1" };
 
-  it("lets the client retry 503 and 429 until there is an answer", async () => {
+  it("H1 lets the client retry 503 and 429 until there is an answer", async () => {
     upstream.play(inTurn(refusal(503, null, soon), refusal(429, "rate_limit_exceeded", soon), answer));
     const { choices } = await chat({ maxRetries: 2 }).create(ASK);
     expect(choices[0]?.message.content).toBe("At last");
     expect(upstream.requests).toHaveLength(3);
   });
 
-  it("asks the backend once a try, and gives up with RateLimitError when the tries are used up", async () => {
+  it("H1 asks the backend once a try, and gives up with RateLimitError when the tries are used up", async () => {
     upstream.play(refusal(429, "rate_limit_exceeded", soon));
     const failure = await failureOf(chat({ maxRetries: 1 }).create(ASK));
     expect(failure).toBeInstanceOf(RateLimitError);
@@ -68,7 +68,7 @@ describe.each(FRONTS)("$name in front of a scripted backend", ({ start }) => {
     expect(upstream.requests).toHaveLength(2);
   });
 
-  it("passes on when to come back", async () => {
+  it("H1 passes on when to come back", async () => {
     upstream.play(refusal(503, null, { "retry-after-ms": "1500" }));
     const failure = await failureOf(chat().create(ASK));
     if (!(failure instanceof InternalServerError)) throw failure;
@@ -77,7 +77,7 @@ describe.each(FRONTS)("$name in front of a scripted backend", ({ start }) => {
     expect(failure.headers.get("retry-after")).toBe("2");
   });
 
-  it("passes on that a retry is useless", async () => {
+  it("H1 passes on that a retry is useless", async () => {
     upstream.play(refusal(429, "insufficient_quota", { ...soon, "x-should-retry": "false" }));
     const failure = await failureOf(chat({ maxRetries: 2 }).create(ASK));
     expect(failure).toBeInstanceOf(RateLimitError);
@@ -129,7 +129,7 @@ describe.each(FRONTS)("$name in front of a scripted backend", ({ start }) => {
     await closed;
   });
 
-  it("answers RateLimitError with a time to come back while its places are taken", async () => {
+  it("H1 answers RateLimitError with a time to come back while its places are taken", async () => {
     upstream.play(silence);
     const arrival = upstream.next();
     const controller = new AbortController();

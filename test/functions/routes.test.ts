@@ -112,7 +112,7 @@ describe.each(sites)("browsers and probes at $name", (site) => {
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
   });
 
-  it("find it with HEAD and GET on /", async () => {
+  it("H1 find it with HEAD and GET on /", async () => {
     const head = await site.get("/", { method: "HEAD" });
     expect([head.status, await head.text()]).toEqual([200, ""]);
     expect(await (await site.get("/")).json()).toMatchObject({ name: "sluice", api: "/v1" });
