@@ -1,4 +1,4 @@
-import pc from "picocolors";
+import { styleText } from "node:util";
 import type { Config } from "../shared/config.ts";
 import type { EngineChoice } from "../shared/detector.ts";
 import type { EngineStatus } from "../shared/engine.ts";
@@ -33,8 +33,11 @@ export function banner(facts: BannerFacts): string {
   ];
   const lines = rows
     .filter(([, text]) => text !== undefined && text !== "")
-    .map(([label, text]) => `  ${pc.dim(label.padEnd(10))} ${label === "warning" ? pc.yellow(text) : text}`);
-  return [`${pc.bold("Sluice")} ${facts.version}`, ...lines, ""].join("\n");
+    .map(
+      ([label, text]) =>
+        `  ${styleText("dim", label.padEnd(10))} ${label === "warning" ? styleText("yellow", text) : text}`,
+    );
+  return [`${styleText("bold", "Sluice")} ${facts.version}`, ...lines, ""].join("\n");
 }
 
 function measured({ details }: EngineStatus): string | undefined {

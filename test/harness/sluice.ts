@@ -14,9 +14,11 @@ export interface Sluice {
   readonly ended: Promise<number | NodeJS.Signals | null>;
 }
 
-/** The command as a user runs it, in a process of its own. The environment is this one's without `SLUICE_…`. */
+/** The command as a user runs it, in a process of its own. The environment is this one's without `SLUICE_…` and forced colours. */
 export function runSluice(args: readonly string[], env: Record<string, string> = {}): Sluice {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(SLUICE_|HOST$|PORT$)/.test(name));
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(SLUICE_|HOST$|PORT$|FORCE_COLOR$)/.test(name),
+  );
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ["ignore", "pipe", "pipe"],
