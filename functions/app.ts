@@ -5,6 +5,7 @@ import { ApiError, errorResponse, toApiError } from "../shared/openai/errors.ts"
 import { createCatalog } from "./backends/catalog.ts";
 import type { Deps } from "./deps.ts";
 import { type RequestContext, requestContext } from "./middleware/request-context.ts";
+import { engineRoutes } from "./routes/engines.ts";
 import { inferenceRoutes } from "./routes/inference.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -28,12 +29,16 @@ export function createApp(deps: Deps): Hono<RequestContext> {
   const inference = inferenceRoutes(createServe(deps, catalog, traffic), deps.config.strict);
   const models = modelRoutes(catalog);
   const system = systemRoutes(deps, traffic);
+  const hosted = engineRoutes(deps);
 
   const routes = [
     ["GET", "/", system.index],
     ["GET", "/health", system.health],
     ["GET", "/health/ready", system.ready],
     ["GET", "/v1/system/status", system.status],
+    ["GET", "/v1/system/engines/:id/logs", hosted.logs],
+    ["POST", "/v1/system/models/:id{.+}/load", hosted.load],
+    ["POST", "/v1/system/models/:id{.+}/unload", hosted.unload],
     ["GET", "/v1/models", models.list],
     ["GET", "/v1/models/:id{.+}", models.get],
     ["DELETE", "/v1/models/:id{.+}", models.delete],

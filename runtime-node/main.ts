@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import pkg from "../package.json" with { type: "json" };
 import { ConfigError } from "../shared/config.ts";
+import { configureDoctor } from "./commands/doctor.ts";
 import { configurePull } from "./commands/pull.ts";
 import { configureServe } from "./commands/serve.ts";
 import { DownloadError } from "./models/download.ts";
@@ -16,6 +17,7 @@ const program = new Command("sluice")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_BAD_INPUT));
 configureServe(program);
 configurePull(program);
+configureDoctor(program);
 
 try {
   await program.parseAsync();

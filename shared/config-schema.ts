@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { llamaServer, loading, mlx, vllm } from "./config-engines.ts";
+import { modelName, wholeNumber } from "./config-values.ts";
 import { ENGINES } from "./detector.ts";
 import { MAX_DOLLARS_PER_MILLION, toPrice } from "./pricing.ts";
 
@@ -13,10 +15,6 @@ const MIB = 1024 * 1024;
 const DEMO_SOURCE = "demo";
 
 // Every message reads on from "allowed: ", and every key has a description: it is the editor's help text.
-
-function wholeNumber(min: number, max: number) {
-  return z.int().min(min).max(max);
-}
 
 function parsedUrl(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
@@ -50,7 +48,6 @@ const price = z
   })
   .transform(toPrice);
 
-const modelName = z.string().regex(/^\S(.{0,254}\S)?$/, "a name of 1 to 256 characters");
 const maxTokens = wholeNumber(1, 10_000_000)
   .optional()
   .describe("Cap on completion tokens when the client names none; budgets set aside this much.");
@@ -64,6 +61,16 @@ const model = z.strictObject({
       "Where the model comes from: `demo` (built in), a path, an https URL, `hf:user/repo[:quant]` or `hf:user/repo/file.gguf`.",
     ),
   aliases: z.array(modelName).default([]).describe("Other names clients may use for it."),
+  load: z
+    .enum(["start", "use"])
+    .default("start")
+    .describe("When it is loaded: when the server starts, or when the first request needs it."),
+  ttlMs: wholeNumber(1000, MAX_MS)
+    .optional()
+    .describe("Idle for so long it is unloaded, in ms (vLLM, MLX, llama-server). Left out: never."),
+  memoryBytes: wholeNumber(1, Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe("What it takes when loaded, in bytes; counts against `loading.memoryBytes`."),
   maxTokens,
   price: price.optional().describe("What it costs; the top-level `price` when left out."),
 });
@@ -183,6 +190,10 @@ const settings = z.strictObject({
     .optional()
     .describe("Models run here. Left out: the demo model, or none where there are backends."),
   llamaCpp: llamaCpp.prefault({}).describe("Settings of the llama.cpp engine."),
+  vllm: vllm.prefault({}).describe("Settings of vLLM."),
+  mlx: mlx.prefault({}).describe("Settings of MLX."),
+  llamaServer: llamaServer.prefault({}).describe("Settings of an external llama-server."),
+  loading: loading.prefault({}).describe("How many models are loaded at a time (vLLM, MLX, llama-server)."),
   backends: z.array(backend).default([]).describe("Servers with an OpenAI API to forward to."),
   price: price
     .prefault({ prompt: 0, completion: 0 })
@@ -214,7 +225,7 @@ export const configSchema = settings
   }));
 
 function localModels(models: Settings["models"], hasBackends: boolean): NonNullable<Settings["models"]> {
-  return models ?? (hasBackends ? [] : [{ source: DEMO_SOURCE, aliases: [] }]);
+  return models ?? (hasBackends ? [] : [{ source: DEMO_SOURCE, aliases: [], load: "start" }]);
 }
 
 function namedModel(entry: string | z.output<typeof backendModel>, defaultPrice: Settings["price"]) {

@@ -1,6 +1,6 @@
 /** Which engine suits a machine. Pure: reading the machine is `runtime-node/probe.ts`. */
 
-export const ENGINES = ["vllm", "mlx", "llama_cpp", "dummy"] as const;
+export const ENGINES = ["vllm", "mlx", "llama_cpp", "llama_server", "dummy"] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 export interface PlatformInfo {
@@ -33,7 +33,7 @@ export interface Gpu {
 }
 
 export interface EngineInstall {
-  readonly engine: Exclude<EngineName, "dummy">;
+  readonly engine: Exclude<EngineName, "dummy" | "llama_server">;
   readonly version: string;
   /** The command that starts it, where it isn't a library of ours. */
   readonly command?: string;
@@ -100,6 +100,7 @@ function obstacle(info: PlatformInfo, engine: EngineName): string | undefined {
       return isInstalled(info, "llama_cpp")
         ? undefined
         : "node-llama-cpp is not installed for this platform (npm install node-llama-cpp).";
+    case "llama_server": // Only ever asked for, with a command of its own: starting it shows what is wrong.
     case "dummy":
       return undefined;
     default:

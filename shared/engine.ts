@@ -56,6 +56,31 @@ export interface GeneratingEngine extends Engine {
   generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
 }
 
+/** An engine whose models run in processes of their own: they are loaded, unloaded, and they print. */
+export interface HostedEngine extends Engine {
+  /** Loads a model by hand, also one that failed a moment ago. Rejects with an `ApiError`. */
+  load(model: string, signal?: AbortSignal): Promise<void>;
+  /** Unloads it once nothing is in flight on it. Rejects with an `ApiError` for a model that isn't there. */
+  unload(model: string): Promise<void>;
+  /** What the model's process printed; undefined for a model that isn't there. */
+  logs(model: string): EngineLog | undefined;
+}
+
+export interface EngineLog {
+  /** The lines kept, oldest first; at most `last` of them. */
+  lines(last?: number): readonly EngineLogLine[];
+  /** Calls `listener` with every line from now on, until the returned function is called. It must not throw. */
+  subscribe(listener: (line: EngineLogLine) => void): () => void;
+}
+
+export interface EngineLogLine {
+  /** Counts up from 1; a gap means that lines were dropped in between. */
+  readonly number: number;
+  /** UTC, ISO 8601. */
+  readonly time: string;
+  readonly text: string;
+}
+
 export type EngineCall = CallContext &
   (
     | { readonly route: "chat"; readonly body: ChatRequest }

@@ -7,6 +7,7 @@ import {
   unavailable,
 } from "../../shared/openai/errors.ts";
 import { readUsage } from "../../shared/openai/usage.ts";
+import type { Dialect, Wire } from "./dialect.ts";
 import { relayAnswer, relayStream } from "./relay.ts";
 import { upstreamError } from "./upstream-error.ts";
 
@@ -42,6 +43,8 @@ export interface HttpEngineOptions {
   /** Between two pieces of a stream, in ms. */
   readonly idleTimeoutMs: number;
   readonly transport: Transport;
+  /** Where the backend differs from OpenAI; nowhere when left out. */
+  readonly dialect?: Dialect;
 }
 
 const PATHS = { chat: "/chat/completions", completions: "/completions", embeddings: "/embeddings" } as const;
@@ -51,6 +54,7 @@ const LIST_TIMEOUT_MS = 5000;
 /** An engine that reaches any OpenAI-compatible backend over HTTP. */
 export function createHttpEngine(options: HttpEngineOptions): Engine {
   const base = options.url.replace(/\/+$/, "");
+  const { dialect = {} } = options;
   /** One a call in flight: aborting it closes its connection. */
   const open = new Set<AbortController>();
   const closed = Promise.resolve();
@@ -104,7 +108,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     const end = () => void open.delete(abort);
     let isRelaying = false;
     try {
-      const body = forwarded(call, isStream);
+      const body = forwarded(call, isStream, dialect);
       const headers = { ...headersOf(call.requestId), "content-type": "application/json" };
       const url = `${base}${PATHS[call.route]}`;
       const upstream = await send(
@@ -112,10 +116,14 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         options.headersTimeoutMs,
         abort,
       );
-      if (upstream.status >= 300)
-        throw upstreamError(options.id, upstream.status, upstream.headers, await upstream.text());
+      if (upstream.status >= 300) {
+        const { status, headers } = upstream;
+        const text = await upstream.text();
+        throw dialect.error?.(call, status, text) ?? upstreamError(options.id, status, headers, text);
+      }
       if (!isStream) {
-        const answer = parseAnswer(options.id, await upstream.text());
+        const heard = parseAnswer(options.id, await upstream.text());
+        const answer = dialect.answer?.(call, heard) ?? heard;
         countAnswer(call.report, answer);
         return Response.json(relayAnswer(call, answer));
       }
@@ -125,6 +133,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         backend: options.id,
         abort,
         idleTimeoutMs: options.idleTimeoutMs,
+        hear: dialect.chunks?.(call),
         onEnd: end,
       });
     } catch (thrown) {
@@ -172,12 +181,13 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
 }
 
 /** The body under the backend's own model name; of a stream the usage is asked for, since it is billed by it. */
-function forwarded(call: EngineCall, isStream: boolean): string {
+function forwarded(call: EngineCall, isStream: boolean, dialect: Dialect): string {
   const named = { ...call.body, model: call.model };
-  const body =
+  const asked: Wire =
     isStream && call.route !== "embeddings"
       ? { ...named, stream_options: { ...call.body.stream_options, include_usage: true } }
       : named;
+  const body = dialect.request?.(call, asked) ?? asked;
   try {
     return JSON.stringify(body);
   } catch (cause) {

@@ -2,19 +2,17 @@ import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError, badGateway, errorBody, gatewayTimeout } from "../../shared/openai/errors.ts";
 import { DONE_EVENT, encodeEvent, readEvents, SSE_HEADERS } from "../../shared/openai/sse.ts";
 import { NO_USAGE, readUsage, type Usage, type UsageReading } from "../../shared/openai/usage.ts";
+import type { Heard, Wire } from "./dialect.ts";
 import { readError } from "./upstream-error.ts";
 
 /** The backend's answer under the model name the client asked for, with OpenAI's required nulls in place. */
-export function relayAnswer(call: EngineCall, answer: Record<string, unknown>): Record<string, unknown> {
+export function relayAnswer(call: EngineCall, answer: Wire): Record<string, unknown> {
   const named = { ...answer, model: call.body.model };
   return call.route === "embeddings" ? named : withRequiredKeys(named, "message");
 }
 
 /** Peers leave out `logprobs` and `refusal`, and send a null `system_fingerprint`; OpenAI's schemas refuse all three. */
-function withRequiredKeys(
-  answer: Record<string, unknown>,
-  part: "message" | "delta",
-): Record<string, unknown> {
+function withRequiredKeys(answer: Wire, part: "message" | "delta"): Record<string, unknown> {
   const { system_fingerprint: fingerprint, ...rest } = answer;
   const choices: readonly unknown[] = Array.isArray(answer.choices) ? answer.choices : [];
   return {
@@ -34,6 +32,8 @@ export interface RelayOptions {
   /** Aborting it closes the connection to the backend. */
   readonly abort: AbortController;
   readonly idleTimeoutMs: number;
+  /** What the backend's dialect makes of each chunk; as it came when left out. */
+  readonly hear?: ((chunk: Wire) => Heard) | undefined;
   /** Called when the connection is done with; more than once does no harm. */
   readonly onEnd: () => void;
 }
@@ -85,7 +85,7 @@ async function* relayEvents(
   call: EngineCall,
   bytes: AsyncIterable<Uint8Array>,
   seen: Seen,
-  { backend, abort, idleTimeoutMs, onEnd }: RelayOptions,
+  { backend, abort, idleTimeoutMs, hear = (chunk) => ({ chunk }), onEnd }: RelayOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
   const unfinished = new Set<unknown>();
   let isFinished = false;
@@ -103,11 +103,12 @@ async function* relayEvents(
   try {
     for await (const event of readEvents(watched(bytes, onBytes))) {
       if (event === "[DONE]") return yield DONE_EVENT;
-      const chunk = parseChunk(event);
-      if (chunk === undefined) continue;
-      if (isError(chunk)) throw streamError(event);
-      const usage = readUsage(chunk);
+      const sent = parseChunk(event);
+      if (sent === undefined) continue;
+      if (isError(sent)) throw streamError(event);
+      const { chunk, usage = readUsage(chunk) } = hear(sent);
       if (usage !== undefined) seen.usage = usage;
+      if (chunk === undefined) continue;
       const choices: readonly unknown[] = Array.isArray(chunk.choices) ? chunk.choices : [];
       seen.tokens += choices.filter(hasToken).length;
       for (const choice of choices) {
@@ -116,7 +117,7 @@ async function* relayEvents(
         if (isLast) unfinished.delete(indexOf(choice));
         else unfinished.add(indexOf(choice));
       }
-      const relayed = relayChunk(call, chunk, event, choices.length === 0);
+      const relayed = relayChunk(call, chunk, chunk === sent ? event : undefined, choices.length === 0);
       if (relayed === undefined) continue;
       isWaiting = false; // A client that reads slowly is not the backend's silence.
       yield encodeEvent(relayed);
@@ -148,11 +149,11 @@ async function* watched(bytes: AsyncIterable<Uint8Array>, onBytes: () => void): 
   }
 }
 
-/** The event as the client gets it: its own text where nothing must change; undefined: not at all. */
+/** The chunk as the client gets it: `event`, its own text, where nothing must change; undefined: not at all. */
 function relayChunk(
   call: EngineCall,
-  chunk: Record<string, unknown>,
-  event: string,
+  chunk: Wire,
+  event: string | undefined,
   isUsageOnly: boolean,
 ): string | undefined {
   const asksUsage = call.route !== "embeddings" && call.body.stream_options?.include_usage === true;
@@ -160,7 +161,7 @@ function relayChunk(
   const isRenamed = chunk.model !== call.body.model;
   const hasSurplus = "usage" in chunk && !asksUsage;
   const isIncomplete = chunk.system_fingerprint === null;
-  if (!isRenamed && !hasSurplus && !isIncomplete) return event;
+  if (event !== undefined && !isRenamed && !hasSurplus && !isIncomplete) return event;
   const { usage, ...rest } = chunk;
   const named = { ...rest, model: call.body.model, ...(asksUsage ? { usage: usage ?? null } : {}) };
   return JSON.stringify(isUsageOnly ? named : withRequiredKeys(named, "delta"));
@@ -171,7 +172,7 @@ function parseChunk(event: string): Record<string, unknown> | undefined {
   return typeof chunk === "object" && chunk !== null ? { ...chunk } : undefined;
 }
 
-function isError(chunk: Record<string, unknown>): boolean {
+function isError(chunk: Wire): boolean {
   return chunk.error !== undefined && chunk.error !== null;
 }
 

@@ -9,6 +9,7 @@ import type { Engine } from "../../shared/engine.ts";
 import { banner } from "../banner.ts";
 import { readConfig } from "../config-file.ts";
 import { createLlamaCppEngine } from "../engines/llama-cpp.ts";
+import { ggufModels, superviseEngine } from "../engines/supervise.ts";
 import { createProgressBar, defaultCacheDir, resolveModel } from "../models/download.ts";
 import { createMonitor } from "../monitor.ts";
 import { getPlatformInfo } from "../probe.ts";
@@ -36,7 +37,7 @@ export function configureServe(program: Command): void {
       "-m, --model <source>",
       "demo, a path or URL of a GGUF, hf:user/repo[:quant] or hf:user/repo/file.gguf",
     )
-    .option("--engine <name>", "auto, llama_cpp or dummy (default: auto)")
+    .option("--engine <name>", "auto, vllm, mlx, llama_cpp, llama_server or dummy (default: auto)")
     .action(serve);
 }
 
@@ -45,7 +46,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const log = createLog(config.log.level, (line) => process.stderr.write(`${line}\n`));
   const info = await getPlatformInfo();
   const choice = config.models.length === 0 ? undefined : chooseEngine(config, info);
-  const local = choice === undefined ? undefined : createLocalEngine(choice, config, info, log);
+  const local = choice === undefined ? undefined : await createLocalEngine(choice, config, info, log);
   const monitor = createMonitor();
   const platform = { info: { ...info }, sample: async () => ({ ...(await monitor.current()) }) };
 
@@ -53,7 +54,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const server = await listen(() => startServer({ config, local, platform, log }), config);
   stopOnSignal(server, log);
   // It listens before its models are there: until then they answer 503 with a time to retry.
-  if (local !== undefined) await loadModels(local, config);
+  if (local !== undefined && choice !== undefined) await loadModels(local, choice, config);
   process.stdout.write(
     banner({
       version: pkg.version,
@@ -66,22 +67,40 @@ async function serve(flags: ServeFlags): Promise<void> {
   );
 }
 
-/** What this version runs by itself. vLLM and MLX are reached as backends. */
+/** The engine for this machine, as far as it can load the models that are configured. */
 function chooseEngine(config: Config, info: PlatformInfo): EngineChoice {
   const forceEngine = config.engine === "auto" ? undefined : config.engine;
   const choice = detectBestEngine(info, { forceEngine });
-  if (choice.engine === "llama_cpp" || choice.engine === "dummy") return choice;
-  const advice = `this version does not start ${choice.engine} by itself; start it yourself and name its URL under \`backends\``;
-  if (forceEngine !== undefined) throw new Error(`engine ${forceEngine}: ${advice}`);
+  const [gguf] = ggufModels(config);
+  if (forceEngine !== undefined || gguf === undefined) return choice;
+  if (choice.engine !== "vllm" && choice.engine !== "mlx") return choice;
   return {
     engine: "llama_cpp",
-    reason: "llama.cpp in this process",
-    warning: `${choice.reason} But ${advice}.`,
+    reason: `llama.cpp, since the model ${gguf} is a GGUF, which ${choice.engine} can't load.`,
   };
 }
 
-function createLocalEngine(choice: EngineChoice, config: Config, info: PlatformInfo, log: Log): Engine {
-  if (choice.engine === "dummy") return createDummyEngine();
+async function createLocalEngine(
+  { engine }: EngineChoice,
+  config: Config,
+  info: PlatformInfo,
+  log: Log,
+): Promise<Engine> {
+  switch (engine) {
+    case "dummy":
+      return createDummyEngine();
+    case "llama_cpp":
+      return createInProcess(config, info, log);
+    case "vllm":
+    case "mlx":
+    case "llama_server":
+      return await superviseEngine(engine, config, info, log);
+    default:
+      return engine satisfies never;
+  }
+}
+
+function createInProcess(config: Config, info: PlatformInfo, log: Log): Engine {
   return createLlamaCppEngine({
     ...config.llamaCpp,
     cacheDir: config.downloads.cacheDir ?? defaultCacheDir(),
@@ -92,9 +111,14 @@ function createLocalEngine(choice: EngineChoice, config: Config, info: PlatformI
   });
 }
 
-async function loadModels(engine: Engine, config: Config): Promise<void> {
+async function loadModels(engine: Engine, choice: EngineChoice, config: Config): Promise<void> {
   const { cacheDir, endpoint, token } = config.downloads;
-  for (const { id, source } of config.models) {
+  const loadsItself = choice.engine !== "llama_cpp" && choice.engine !== "dummy";
+  for (const { id, source, load } of config.models) {
+    if (loadsItself) {
+      if (load === "start") await engine.loadModel(id, source);
+      continue;
+    }
     const bar = createProgressBar();
     try {
       const model = await resolveModel(source, { cacheDir, endpoint, token, onProgress: bar.update });

@@ -101,7 +101,7 @@ const SIGNS: readonly Sign[] = [
   {
     kind: "bad_option",
     pattern:
-      /unrecognized arguments|unknown (argument|option)|invalid (argument|choice|value)|error: (argument|the following arguments|expected one argument)|expected (at least )?one argument|pydantic.*validation error|^usage: /i,
+      /unrecognized arguments|does not support ray|unknown (argument|option)|invalid (argument|choice|value)|error: (argument|the following arguments|expected one argument)|expected (at least )?one argument|pydantic.*validation error|^usage: /i,
     message: "It does not know one of its options. Check `args` and the engine's version.",
     isPermanent: true,
   },

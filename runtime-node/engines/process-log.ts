@@ -1,24 +1,14 @@
+import type { EngineLog, EngineLogLine as LogLine } from "../../shared/engine.ts";
+
 /** What a child process printed: the last lines, kept in memory, and whoever listens for the next ones. */
 
-export interface LogLine {
-  /** Counts up from 1; a gap means that lines were dropped in between. */
-  readonly number: number;
-  /** UTC, ISO 8601. */
-  readonly time: string;
-  readonly text: string;
-}
-
-export interface ProcessLog {
+export interface ProcessLog extends EngineLog {
   /** Takes output as it comes, in pieces. */
   write(piece: string): void;
   /** Takes a line of our own: a start, a stop, a kill. */
   note(text: string): void;
   /** Ends the line that is still open. */
   flush(): void;
-  /** The lines kept, oldest first. */
-  lines(last?: number): readonly LogLine[];
-  /** Calls `listener` with every line from now on, until the returned function is called. It must not throw. */
-  subscribe(listener: (line: LogLine) => void): () => void;
 }
 
 export interface ProcessLogOptions {

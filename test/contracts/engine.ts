@@ -26,12 +26,14 @@ export interface EngineTraits {
   readonly isLocal: boolean;
   /** A source that can't be loaded, where there is one. */
   readonly badSource?: string;
+  /** How long a start with its load may take, in ms. */
+  readonly loadMs?: number;
 }
 
 /** Every promise of `shared/engine.ts`. */
 export function engineContract(
   name: string,
-  { isLocal, badSource }: EngineTraits,
+  { isLocal, badSource, loadMs = 60_000 }: EngineTraits,
   makeEngine: () => Promise<EngineUnderTest>,
 ): void {
   describe(`${name} keeps the engine's promises`, () => {
@@ -46,13 +48,13 @@ export function engineContract(
       shared = await make();
       await shared.engine.initialize();
       await shared.engine.loadModel(shared.model, shared.source);
-    }, 60_000);
+    }, loadMs);
     afterAll(async () => {
       for (const { engine, close } of made) {
         await engine.close();
         await close?.();
       }
-    }, 60_000);
+    }, loadMs);
     const isIdle = () =>
       eventually(() => expect(shared.engine.status()).toMatchObject({ active: 0, queued: 0 }));
     const ask = (more: Record<string, unknown> = {}, signal?: AbortSignal) => {
@@ -189,48 +191,60 @@ export function engineContract(
     });
 
     describe("loading and closing", () => {
-      it("answers from load to close, and refuses with an ApiError before and after", async () => {
-        const { engine, model, source, longAnswer } = await make();
-        const call = () => chatCall(model, { ...chat(longAnswer), max_tokens: 1 });
-        await engine.initialize();
-        if (isLocal) {
+      it(
+        "answers from load to close, and refuses with an ApiError before and after",
+        async () => {
+          const { engine, model, source, longAnswer } = await make();
+          const call = () => chatCall(model, { ...chat(longAnswer), max_tokens: 1 });
+          await engine.initialize();
+          if (isLocal) {
+            expect(engine.isModelLoaded(model)).toBe(false);
+            await expect(engine.respond(call())).rejects.toMatchObject({ name: "ApiError", status: 503 });
+          }
+          const loading = engine.loadModel(model, source);
+          expectStatus(engine);
+          const early = await engine.respond(call()).catch((refusal: unknown) => refusal);
+          if (!(early instanceof Response))
+            expect(early).toMatchObject({ name: "ApiError", status: 503, retryAfterMs: expect.any(Number) });
+          await loading;
+          expect(engine.isModelLoaded(model)).toBe(true);
+          expect((await engine.respond(call())).status).toBe(200);
+          const closing = engine.close();
+          expect(engine.close()).toBe(closing);
+          await closing;
           expect(engine.isModelLoaded(model)).toBe(false);
+          expectStatus(engine);
           await expect(engine.respond(call())).rejects.toMatchObject({ name: "ApiError", status: 503 });
-        }
-        const loading = engine.loadModel(model, source);
-        expectStatus(engine);
-        const early = await engine.respond(call()).catch((refusal: unknown) => refusal);
-        if (!(early instanceof Response))
-          expect(early).toMatchObject({ name: "ApiError", status: 503, retryAfterMs: expect.any(Number) });
-        await loading;
-        expect(engine.isModelLoaded(model)).toBe(true);
-        expect((await engine.respond(call())).status).toBe(200);
-        const closing = engine.close();
-        expect(engine.close()).toBe(closing);
-        await closing;
-        expect(engine.isModelLoaded(model)).toBe(false);
-        expectStatus(engine);
-        await expect(engine.respond(call())).rejects.toMatchObject({ name: "ApiError", status: 503 });
-      }, 60_000);
+        },
+        loadMs,
+      );
 
       if (badSource !== undefined)
-        it("stays usable after a model that can't be loaded, which it names", async () => {
-          await expect(shared.engine.loadModel("broken", badSource)).rejects.toThrow(badSource);
-          expect(shared.engine.isModelLoaded("broken")).toBe(false);
-          expect((await ask().answer).status).toBe(200);
-        }, 60_000);
+        it(
+          "stays usable after a model that can't be loaded, which it names",
+          async () => {
+            await expect(shared.engine.loadModel("broken", badSource)).rejects.toThrow(badSource);
+            expect(shared.engine.isModelLoaded("broken")).toBe(false);
+            expect((await ask().answer).status).toBe(200);
+          },
+          loadMs,
+        );
 
-      it("ends calls in flight when it closes: an error event, no [DONE]", async () => {
-        const { engine, model, source, longAnswer } = await make();
-        await engine.initialize();
-        await engine.loadModel(model, source);
-        const call = chatCall(model, { ...chat(longAnswer), stream: true });
-        const response = await engine.respond(call);
-        await engine.close();
-        const { isDone, error } = await readStream(response);
-        expect({ isDone, error }).toMatchObject({ isDone: false, error: { type: "server_error" } });
-        expect(call.report.failure).toBeInstanceOf(ApiError);
-      }, 60_000);
+      it(
+        "ends calls in flight when it closes: an error event, no [DONE]",
+        async () => {
+          const { engine, model, source, longAnswer } = await make();
+          await engine.initialize();
+          await engine.loadModel(model, source);
+          const call = chatCall(model, { ...chat(longAnswer), stream: true });
+          const response = await engine.respond(call);
+          await engine.close();
+          const { isDone, error } = await readStream(response);
+          expect({ isDone, error }).toMatchObject({ isDone: false, error: { type: "server_error" } });
+          expect(call.report.failure).toBeInstanceOf(ApiError);
+        },
+        loadMs,
+      );
     });
 
     if (isLocal)

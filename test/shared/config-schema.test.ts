@@ -97,6 +97,10 @@ describe("sluice.example.yaml", () => {
       models: _models,
       backends: _backends,
       llamaCpp: _llama,
+      vllm: _vllm,
+      mlx: _mlx,
+      llamaServer: _llamaServer,
+      loading: _loading,
       downloads: _downloads,
       ...rest
     } = parseConfig(everything, { OPENAI_API_KEY: "k" });

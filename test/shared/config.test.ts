@@ -28,6 +28,7 @@ describe("the configuration without a file", () => {
     });
     expect(config.models).toEqual([
       {
+        load: "start",
         id: "sluice-demo",
         source: "demo",
         aliases: [],
@@ -287,8 +288,8 @@ describe("a configuration that is wrong", () => {
       [
         '`host` is "127.0.0.1:80"; allowed: an address or host name, without port',
         "`port` is 99999; allowed: a whole number from 0 to 65535",
-        '`engine` is "onnx"; allowed: auto, vllm, mlx, llama_cpp, dummy',
-        "`prot` (1) is not a setting; did you mean port? allowed: host, port, engine, models, llamaCpp, backends, price, limits, downloads, cors, log, strict",
+        '`engine` is "onnx"; allowed: auto, vllm, mlx, llama_cpp, llama_server, dummy',
+        "`prot` (1) is not a setting; did you mean port? allowed: host, port, engine, models, llamaCpp, vllm, mlx, llamaServer, loading, backends, price, limits, downloads, cors, log, strict",
         "`limits.drianMs` (5) is not a setting; did you mean drainMs? allowed: bodyBytes, inFlight, drainMs, keepAliveMs",
         "`limits.inFlight` is 0; allowed: a whole number from 1 to 1000000",
         '`limits.bodyBytes` is "big"; allowed: a whole number from 1024 to 1073741824',
@@ -296,7 +297,7 @@ describe("a configuration that is wrong", () => {
         '`models[0].source` is "ftp://x/y.gguf"; allowed: demo, a path, an http(s) URL, hf:user/repo[:quant] or hf:user/repo/file.gguf',
         "`models[1].source` is missing; needed: Where the model comes from: `demo` (built in), a path, an https URL, `hf:user/repo[:quant]` or `hf:user/repo/file.gguf`.",
         '`models[2].aliases` is "b"; allowed: a list of text',
-        '`backends[0].id` is "vllm"; allowed: an id that is no engine\'s name (vllm, mlx, llama_cpp, dummy)',
+        '`backends[0].id` is "vllm"; allowed: an id that is no engine\'s name (vllm, mlx, llama_cpp, llama_server, dummy)',
         '`backends[0].url` is "api.example.com/v1"; allowed: an http or https URL without credentials, query or fragment, such as https://api.example.com/v1',
         '`backends[1].url` is "https://***@x.example/v1"; allowed: an http or https URL without credentials, query or fragment, such as https://api.example.com/v1',
         '`backends[1].models[0].name` ("x") is not a setting; allowed: id, as, weight, maxTokens, price',

@@ -66,6 +66,7 @@ const CASES: readonly [string, string, string, boolean][] = [
   ["vLLM sees no device", "RuntimeError: Failed to infer device type", "no_gpu", true],
   ["WSL has no pinned memory", "RuntimeError: UVA is not available", "no_gpu", true],
   ["argparse refuses", "api_server.py: error: unrecognized arguments: --no-such-flag", "bad_option", true],
+  ["Ray where there is no GPU", "ValueError: current platform cpu does not support ray.", "bad_option", true],
   ["llama-server refuses", "error: invalid argument: --no-such-flag", "bad_option", true],
   ["a package is missing", "ModuleNotFoundError: No module named 'vllm'", "not_installed", true],
   ["the disk is full", "OSError: [Errno 28] No space left on device", "disk_full", true],

@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { createBackoff } from "../../../../runtime-node/engines/process-backoff.ts";
 import { createWorkload, nextLook } from "../../../../runtime-node/engines/process-liveness.ts";
-import { createProcessLog, type LogLine } from "../../../../runtime-node/engines/process-log.ts";
+import { createProcessLog } from "../../../../runtime-node/engines/process-log.ts";
+import type { EngineLogLine } from "../../../../shared/engine.ts";
 
 describe("the log", () => {
-  const texts = (lines: readonly LogLine[]) => lines.map(({ text }) => text);
+  const texts = (lines: readonly EngineLogLine[]) => lines.map(({ text }) => text);
 
   it("makes lines of pieces, and of a progress bar's drawings", () => {
     const log = createProcessLog();

@@ -1,0 +1,56 @@
+import type { Wire } from "../../functions/backends/dialect.ts";
+import type { EngineCall } from "../../shared/engine.ts";
+import { unsupported } from "../../shared/openai/errors.ts";
+
+/** What the dialects of several engines need: pure functions over JSON that came from, or goes to, an engine. */
+
+/** Without the keys that are null or undefined. `keep`: those that OpenAI requires to be there. */
+export function withoutNulls(object: Wire, keep: readonly string[] = []): Wire {
+  return Object.fromEntries(
+    Object.entries(object).filter(([key, value]) => (value ?? undefined) !== undefined || keep.includes(key)),
+  );
+}
+
+export function omit(object: Wire, ...keys: readonly string[]): Wire {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
+}
+
+export function isWire(value: unknown): value is Wire {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function wires(value: unknown): readonly Wire[] {
+  return Array.isArray(value) ? value.filter(isWire) : [];
+}
+
+/** `answer` with each of its choices changed. */
+export function mapChoices(answer: Wire, change: (choice: Wire) => Wire): Wire {
+  return Array.isArray(answer.choices) ? { ...answer, choices: wires(answer.choices).map(change) } : answer;
+}
+
+/** Engines call it `reasoning`; our own, DeepSeek and most clients `reasoning_content`. */
+export function renamedReasoning(part: Wire): Wire {
+  const { reasoning, ...rest } = part;
+  if (reasoning === undefined) return part;
+  return reasoning === null || reasoning === "" ? rest : { ...rest, reasoning_content: reasoning };
+}
+
+/** Throws 400 for the deprecated `functions`: engines pass over them without a word, and answer in text. */
+export function refuseFunctions(engine: string, body: Wire): void {
+  for (const param of ["functions", "function_call"]) {
+    if (body[param] !== undefined)
+      throw unsupported(
+        param,
+        `\`${param}\` is not supported by ${engine}. Use \`tools\` and \`tool_choice\`.`,
+      );
+  }
+}
+
+/** An engine that serves no such route says 404 or 405, in words of its own. */
+export function isMissingRoute(call: EngineCall, status: number): boolean {
+  return call.route === "embeddings" && (status === 404 || status === 405 || status === 501);
+}
+
+export function noEmbeddings(call: EngineCall) {
+  return unsupported("model", `The model \`${call.body.model}\` does not make embeddings.`);
+}
