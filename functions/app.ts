@@ -89,14 +89,15 @@ export function createApp(deps: Deps): Hono<RequestContext> {
   app.onError((thrown, c) => {
     const error = toApiError(thrown);
     if (error.status >= 500) {
-      const { stack, message } = error.cause instanceof Error ? error.cause : error;
-      deps.log.error("request failed", {
-        requestId: c.get("requestId"),
-        path: c.req.path,
-        status: error.status,
-        message,
-        stack,
-      });
+      const fields = { requestId: c.get("requestId"), path: c.req.path, status: error.status };
+      // A refusal that was meant tells all there is; where a bug is only its stack tells.
+      if (error === thrown) {
+        const cause = error.cause === undefined ? {} : { cause: String(error.cause) };
+        deps.log.warn("request refused", { ...fields, reason: error.message, ...cause });
+      } else {
+        const stack = thrown instanceof Error ? thrown.stack : undefined;
+        deps.log.error("request failed", { ...fields, reason: String(thrown), stack });
+      }
     }
     return errorResponse(error);
   });

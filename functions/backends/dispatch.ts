@@ -27,12 +27,12 @@ export async function dispatch(
         if (thrown instanceof ApiError && thrown.status < 500) breaker.succeeded(target.engine.id);
         throw thrown;
       }
-      breaker.failed(target.engine.id);
-      log.warn("engine failed", {
-        requestId: call.requestId,
-        engine: target.engine.id,
-        error: String(thrown),
-      });
+      const fields = { requestId: call.requestId, engine: target.engine.id, error: String(thrown) };
+      if (isNotYet(thrown)) log.debug("engine is not ready", fields);
+      else {
+        breaker.failed(target.engine.id);
+        log.warn("engine failed", fields);
+      }
       last = thrown;
     }
   }
@@ -42,6 +42,11 @@ export async function dispatch(
 /** A fault of the engine, or its lack of room; anything about the request itself would fail everywhere. */
 function isWorthAnotherTry(thrown: unknown): boolean {
   return !(thrown instanceof ApiError) || thrown.status >= 500 || thrown.status === 429;
+}
+
+/** The engine's own word that it isn't ready (it loads, it closes): nothing broke, so there is no cause. */
+function isNotYet(thrown: unknown): boolean {
+  return thrown instanceof ApiError && thrown.status === 503 && thrown.cause === undefined;
 }
 
 function* inOrder(targets: readonly Target[], breaker: Breaker): Generator<Target, void, void> {

@@ -161,6 +161,23 @@ describe("the breaker", () => {
     expect(refusing.calls).toBe(8);
   });
 
+  it("does not count that a model still loads", async () => {
+    const loading = target("loading", () => Promise.reject(unavailable("loading", 1000)));
+    const good = target("good");
+    const app = testApp({ engines: [entryOf(loading, FIRST), entryOf(good, SECOND)], now: () => 0 });
+    for (let i = 0; i < 8; i++) expect((await app.post(CHAT, chat("x"))).status).toBe(200);
+    expect(loading.calls).toBe(8);
+    expect(app.logs.join("\n")).not.toContain("engine failed");
+  });
+
+  it("counts a 503 that something broken is behind", async () => {
+    const broken = target("broken", () => Promise.reject(unavailable("down", 1000, new Error("died"))));
+    const good = target("good");
+    const app = testApp({ engines: [entryOf(broken, FIRST), entryOf(good, SECOND)], now: () => 0 });
+    for (let i = 0; i < 8; i++) expect((await app.post(CHAT, chat("x"))).status).toBe(200);
+    expect(broken.calls).toBe(5);
+  });
+
   it("opens at the threshold, half-opens after its time for one caller, closes on success", () => {
     let now = 0;
     const clock = { now: () => now, monotonic: () => now };

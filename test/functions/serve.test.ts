@@ -245,6 +245,19 @@ describe("what goes wrong inside", () => {
     expect(app.logs.join("\n")).toContain("verysecret");
   });
 
+  it("is logged with its stack; a refusal that was meant with its reason alone", async () => {
+    const log = async (thrown: Error) => {
+      const failing: Engine = { ...dummy(), respond: () => Promise.reject(thrown) };
+      const app = testApp({ engines: [entryOf(failing)] });
+      await app.post(CHAT, chat("x"));
+      return app.logs.filter((line) => line.startsWith("request ")).join("\n");
+    };
+    expect(await log(new Error("a bug"))).toMatch(/^request failed .*a bug.*"stack":"Error: a bug\\n +at /);
+    const refused = await log(new ApiError(503, "It loads.", { cause: new Error("no room") }));
+    expect(refused).toMatch(/^request refused .*It loads\..*"cause":"Error: no room"/);
+    expect(refused).not.toContain("    at ");
+  });
+
   it("is an error event that tells nothing of it once a stream runs", async () => {
     const breaking = dummy({
       beforeToken: async (index) => (index === 1 ? Promise.reject(new Error(SECRET)) : undefined),
