@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
 import os from "node:os";
+import { type ProcessLoad, type ProcessReading, processElsewhere, processOfProc } from "./monitor-process.ts";
 import { readMemory } from "./probe.ts";
 import { findCgroup } from "./probe-cgroup.ts";
 import { type MachineEffects, thisMachine } from "./probe-effects.ts";
@@ -15,9 +16,8 @@ export interface QuickReading {
   /** Since boot, summed over the CPUs; any unit. */
   readonly cpuBusy: number;
   readonly cpuTotal: number;
-  readonly processCpuMs: number;
-  readonly processUptimeMs: number;
-  readonly rssBytes: number;
+  /** Undefined when the process has ended, and where only `slow` can tell. */
+  readonly process?: ProcessReading | undefined;
   readonly memoryAvailableBytes: number;
   readonly memoryLimitBytes: number;
   readonly network?: { readonly receivedBytes: number; readonly sentBytes: number } | undefined;
@@ -30,6 +30,7 @@ export interface SlowReading {
   readonly receivedBytesPerSecond?: number;
   readonly sentBytesPerSecond?: number;
   readonly memoryAvailableBytes?: number;
+  readonly process?: ProcessLoad | undefined;
 }
 
 export interface GpuSample {
@@ -42,23 +43,22 @@ export interface GpuSample {
 /**
  * This machine's figures. On Linux straight from /proc and statfs: systeminformation takes 45 ms to load there and
  * starts a process for disks (8-15 ms of CPU) and one for the network (3 ms), measured 2026-11-25. Elsewhere it is
- * what knows how.
+ * what knows how. `pid`: whose process figures.
  */
 export function hostReadings(
   effects: MachineEffects = thisMachine(process.env),
   diskPath: string = process.cwd(),
+  pid: number = process.pid,
 ): Readings {
   const isLinux = effects.platform === "linux";
   const cgroup = isLinux ? findCgroup(effects.readText) : undefined;
   return {
     quick() {
       const memory = readMemory(effects, cgroup);
-      const { user, system } = process.cpuUsage();
       return {
         ...(isLinux ? cpuTimesOfProc(effects.readText("/proc/stat") ?? "") : cpuTimesOfNode()),
-        processCpuMs: (user + system) / 1000,
-        processUptimeMs: process.uptime() * 1000,
-        rssBytes: process.memoryUsage.rss(),
+        process:
+          pid === process.pid ? thisProcess() : isLinux ? processOfProc(effects.readText, pid) : undefined,
         memoryAvailableBytes: memory.availableBytes,
         memoryLimitBytes: memory.limitBytes,
         network: isLinux ? networkOfProc(effects.readText("/proc/net/dev") ?? "") : undefined,
@@ -68,10 +68,19 @@ export function hostReadings(
       const [disk, gpus, elsewhere] = await Promise.all([
         diskOf(diskPath),
         gpuSamples(effects),
-        isLinux ? {} : readingsElsewhere(effects),
+        isLinux ? {} : readingsElsewhere(effects, pid),
       ]);
       return { disk, gpus, ...elsewhere };
     },
+  };
+}
+
+function thisProcess(): ProcessReading {
+  const { user, system } = process.cpuUsage();
+  return {
+    cpuMs: (user + system) / 1000,
+    uptimeMs: process.uptime() * 1000,
+    rssBytes: process.memoryUsage.rss(),
   };
 }
 
@@ -143,12 +152,13 @@ function figure(text: string | undefined, unit = 1): number | null {
   return text !== undefined && /^\d+(\.\d+)?$/.test(text) ? Number(text) * unit : null;
 }
 
-async function readingsElsewhere(effects: MachineEffects): Promise<SlowReading> {
+async function readingsElsewhere(effects: MachineEffects, pid: number): Promise<SlowReading> {
   const { networkStats, mem } = await import("systeminformation");
-  const [interfaces, memory] = await Promise.all([
+  const [interfaces, memory, load] = await Promise.all([
     networkStats(),
     // macOS counts as free only what is neither used nor cached; Windows tells rightly.
     effects.platform === "darwin" ? mem() : undefined,
+    pid === process.pid ? undefined : processElsewhere(pid),
   ]);
   const sum = (rates: readonly (number | null)[]) =>
     rates.reduce<number>((total, rate) => total + Math.max(0, rate ?? 0), 0);
@@ -156,5 +166,6 @@ async function readingsElsewhere(effects: MachineEffects): Promise<SlowReading> 
     receivedBytesPerSecond: sum(interfaces.map((one) => one.rx_sec)),
     sentBytesPerSecond: sum(interfaces.map((one) => one.tx_sec)),
     ...(memory === undefined ? {} : { memoryAvailableBytes: memory.available }),
+    process: load,
   };
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../functions/deps.ts";
+import type { ProcessReading } from "./monitor-process.ts";
 import {
   type GpuSample,
   hostReadings,
@@ -12,9 +13,9 @@ export interface Sample {
   readonly at: number;
   /** Of all CPUs of the machine, 0 to 100. The first sample's is since boot. */
   readonly cpuPercent: number;
-  /** Of one CPU: two busy ones are 200. The first sample's is since the process started. */
-  readonly processCpuPercent: number;
-  readonly rssBytes: number;
+  /** Of one CPU: two busy ones are 200. The first sample's is since the process started. Null when it has ended. */
+  readonly processCpuPercent: number | null;
+  readonly rssBytes: number | null;
   /** Within the limit: the machine's memory, or the container's where that is lower. */
   readonly memoryUsedBytes: number;
   readonly memoryLimitBytes: number;
@@ -50,6 +51,8 @@ export interface MonitorOptions {
   /** How many samples are kept. */
   readonly window?: number;
   readonly readings?: Readings;
+  /** Whose process figures, together with all it started; this process alone when left out. */
+  readonly pid?: number;
 }
 
 const SYSTEM_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
@@ -65,7 +68,8 @@ const SLOW_EVERY = 10;
  * const { cpuPercent } = await monitor.current();
  */
 export function createMonitor(options: MonitorOptions = {}): Monitor {
-  const { clock = SYSTEM_CLOCK, intervalMs = 1000, window = 300, readings = hostReadings() } = options;
+  const { clock = SYSTEM_CLOCK, intervalMs = 1000, window = 300, pid } = options;
+  const { readings = hostReadings(undefined, undefined, pid) } = options;
   const samples: Sample[] = [];
   let slow: SlowReading = {};
   let slowInFlight: Promise<void> | undefined;
@@ -125,8 +129,8 @@ function toSample(
   previous: { readonly reading: QuickReading; readonly monotonic: number } | undefined,
   monotonic: number,
 ): Sample {
-  const before = previous?.reading ?? { cpuBusy: 0, cpuTotal: 0, processCpuMs: 0, network: undefined };
-  const elapsedMs = previous === undefined ? reading.processUptimeMs : monotonic - previous.monotonic;
+  const before = previous?.reading ?? { cpuBusy: 0, cpuTotal: 0, process: undefined, network: undefined };
+  const elapsedMs = previous === undefined ? 0 : monotonic - previous.monotonic;
   const availableBytes = slow.memoryAvailableBytes ?? reading.memoryAvailableBytes;
   const memoryUsedBytes = Math.max(0, reading.memoryLimitBytes - availableBytes);
   const perSecond = (now: number | undefined, then: number | undefined) =>
@@ -135,8 +139,9 @@ function toSample(
   return {
     at,
     cpuPercent: 100 * ratio(reading.cpuBusy - before.cpuBusy, reading.cpuTotal - before.cpuTotal),
-    processCpuPercent: 100 * ratio(reading.processCpuMs - before.processCpuMs, elapsedMs),
-    rssBytes: reading.rssBytes,
+    processCpuPercent:
+      processCpuPercent(reading.process, before.process, elapsedMs) ?? slow.process?.cpuPercent ?? null,
+    rssBytes: reading.process?.rssBytes ?? slow.process?.rssBytes ?? null,
     memoryUsedBytes,
     memoryLimitBytes: reading.memoryLimitBytes,
     memoryPercent: 100 * ratio(memoryUsedBytes, reading.memoryLimitBytes),
@@ -149,6 +154,18 @@ function toSample(
       perSecond(network?.sentBytes, before.network?.sentBytes) ?? slow.sentBytesPerSecond ?? null,
     gpus: slow.gpus ?? [],
   };
+}
+
+/** Over the time since the sample before; since the process started where there is none. */
+function processCpuPercent(
+  now: ProcessReading | undefined,
+  before: ProcessReading | undefined,
+  elapsedMs: number,
+): number | undefined {
+  if (now === undefined) return undefined;
+  if (before === undefined) return 100 * ratio(now.cpuMs, now.uptimeMs);
+  // What a child had used goes when the child goes.
+  return 100 * ratio(Math.max(0, now.cpuMs - before.cpuMs), elapsedMs);
 }
 
 function ratio(part: number, whole: number): number {
@@ -166,8 +183,8 @@ function averageOf(samples: readonly Sample[]): Average | undefined {
   return {
     samples: samples.length,
     cpuPercent: always((sample) => sample.cpuPercent),
-    processCpuPercent: always((sample) => sample.processCpuPercent),
-    rssBytes: always((sample) => sample.rssBytes),
+    processCpuPercent: mean((sample) => sample.processCpuPercent),
+    rssBytes: mean((sample) => sample.rssBytes),
     memoryUsedBytes: always((sample) => sample.memoryUsedBytes),
     memoryLimitBytes: always((sample) => sample.memoryLimitBytes),
     memoryPercent: always((sample) => sample.memoryPercent),

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createMonitor, type Monitor } from "../../runtime-node/monitor.ts";
 import type { QuickReading, SlowReading } from "../../runtime-node/monitor-readings.ts";
@@ -7,9 +9,7 @@ const clock = { now: () => Date.now(), monotonic: () => performance.now() };
 const AT_START: QuickReading = {
   cpuBusy: 300,
   cpuTotal: 1000,
-  processCpuMs: 500,
-  processUptimeMs: 1000,
-  rssBytes: 50_000,
+  process: { cpuMs: 500, uptimeMs: 1000, rssBytes: 50_000 },
   memoryAvailableBytes: 750,
   memoryLimitBytes: 1000,
   network: { receivedBytes: 10_000, sentBytes: 1000 },
@@ -22,13 +22,14 @@ function createMachine() {
   return {
     slowReads: 0,
     isFailing: false,
+    isAlive: true,
     disk: { usedBytes: 25, totalBytes: 100 },
     quick(): QuickReading {
       const reading = {
         ...AT_START,
         cpuBusy: busy,
         cpuTotal: AT_START.cpuTotal + seconds * 100,
-        processCpuMs: AT_START.processCpuMs + seconds * 1500,
+        process: this.isAlive ? { cpuMs: 500 + seconds * 1500, uptimeMs: 1000, rssBytes: 50_000 } : undefined,
         network: { receivedBytes: 10_000 + seconds * 2000, sentBytes: 1000 + seconds * 100 },
       };
       seconds++;
@@ -126,6 +127,15 @@ describe("the monitor", () => {
     expect(await monitor.current()).toMatchObject({ diskPercent: 50 });
   });
 
+  it("knows nothing of a process that has ended, and averages over its life", async () => {
+    await monitor.current();
+    vi.advanceTimersByTime(1000);
+    machine.isAlive = false;
+    vi.advanceTimersByTime(2000);
+    expect(await monitor.current()).toMatchObject({ processCpuPercent: null, rssBytes: null });
+    expect(monitor.average(5)).toMatchObject({ processCpuPercent: 100, rssBytes: 50_000 });
+  });
+
   it("takes no more samples after stop", () => {
     vi.advanceTimersByTime(2000);
     monitor.stop();
@@ -135,6 +145,31 @@ describe("the monitor", () => {
 });
 
 describe("the monitor on this machine", () => {
+  it("tells of another process together with what it started, until it ends", async () => {
+    // The child of the child holds 64 MiB that nobody else has.
+    const hold = "const held = Buffer.alloc(64 << 20, 1); console.log('ready'); setInterval(() => held, 1e6)";
+    const start = `require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(hold)}], { stdio: "inherit" })`;
+    const child = spawn(process.execPath, ["-e", start], {
+      stdio: ["ignore", "pipe", "inherit"],
+      detached: true,
+    });
+    const { pid } = child;
+    if (pid === undefined) throw new Error("The child did not start");
+    const end = () => process.kill(process.platform === "win32" ? pid : -pid);
+    await once(child.stdout, "data");
+    const alive = createMonitor({ clock, pid });
+    const { rssBytes, processCpuPercent } = await alive.current();
+    alive.stop();
+    end();
+    await once(child, "close");
+    expect(rssBytes).toBeGreaterThan(100 << 20);
+    expect(processCpuPercent).toBeGreaterThan(0);
+
+    const dead = createMonitor({ clock, pid });
+    expect(await dead.current()).toMatchObject({ rssBytes: null, processCpuPercent: null });
+    dead.stop();
+  });
+
   it("tells CPU, memory and disk at once", async () => {
     const monitor = createMonitor({ clock });
     try {
