@@ -1,0 +1,70 @@
+/** A second of an open-loop run. */
+export interface Load {
+  readonly inFlight: number;
+  /** Mean of the requests due in this second; undefined when none was. */
+  readonly ttftMs: number | undefined;
+}
+
+/** When a user was there, in ms of the run. */
+export interface Presence {
+  /** End of its first request: the server and the connection are warm. */
+  readonly warmAtMs: number;
+  readonly leftAtMs: number;
+}
+
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** One-sided, 95 %. */
+const NORMAL_95 = 1.645;
+/** A slope that adds less than this share of the mean over the whole window is no queue building up. */
+const RISE = 0.25;
+const LEAST_SECONDS = 8;
+
+/**
+ * The part of a closed-loop run in which every user was at work: from the last user's first answer to the first
+ * user's leaving, without the ramp and the tail that dilute throughput. Undefined when there was no such time.
+ */
+export function steadyWindow(users: readonly Presence[]): Span | undefined {
+  const fromMs = users.reduce((latest, { warmAtMs }) => Math.max(latest, warmAtMs), 0);
+  const toMs = users.reduce((first, { leftAtMs }) => Math.min(first, leftAtMs), Number.POSITIVE_INFINITY);
+  return users.length > 0 && fromMs < toMs ? { fromMs, toMs } : undefined;
+}
+
+/**
+ * Whether an open loop asked for more than the server can do: requests in flight and TTFT both rise over the
+ * window, beyond what chance makes of a steady queue. Such a rate did not hold, whatever its percentiles were:
+ * they depend on when the run was stopped. Fewer than 8 seconds say nothing.
+ */
+export function isOverSaturated(seconds: readonly Load[]): boolean {
+  if (seconds.length < LEAST_SECONDS) return false;
+  const ttft = seconds.flatMap(({ ttftMs }) => (ttftMs === undefined ? [] : [ttftMs]));
+  return rises(seconds.map(({ inFlight }) => inFlight)) && rises(ttft);
+}
+
+/** Whether the line through the points rises: significantly, and by enough to matter. */
+function rises(values: readonly number[]): boolean {
+  const count = values.length;
+  if (count < LEAST_SECONDS) return false;
+  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const middle = (count - 1) / 2;
+  const spread = (count * (count * count - 1)) / 12;
+  const slope = values.reduce((sum, value, at) => sum + (at - middle) * (value - mean), 0) / spread;
+  const residuals = values.map((value, at) => value - mean - slope * (at - middle));
+  const squares = residuals.reduce((sum, residual) => sum + residual * residual, 0);
+  const error = Math.sqrt((squares / (count - 2) / spread) * inflation(residuals, squares));
+  return slope > NORMAL_95 * error && slope * count > RISE * mean;
+}
+
+/**
+ * A queue's neighbouring seconds are alike, so there are fewer independent ones than it seems: the variance of
+ * the slope grows by (1 + r) / (1 - r) with the residuals' correlation r from one second to the next.
+ */
+function inflation(residuals: readonly number[], squares: number): number {
+  if (squares === 0) return 1;
+  const products = residuals.slice(1).reduce((sum, value, at) => sum + value * (residuals[at] ?? 0), 0);
+  const correlation = Math.min(0.9, Math.max(0, products / squares));
+  return (1 + correlation) / (1 - correlation);
+}
