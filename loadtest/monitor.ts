@@ -1,0 +1,115 @@
+import type { Average, Sample } from "../runtime-node/monitor.ts";
+
+/** The specification's limit for a server that doesn't leak: growth after its warm-up, over a run. */
+export const MAX_GROWTH_BYTES = 100 * 1024 * 1024;
+
+/** Garbage collection makes a single sample a matter of luck: baseline and end are the median of as many. */
+const STEADY_SAMPLES = 5;
+
+export interface MemoryGrowth {
+  readonly baselineBytes: number;
+  readonly latestBytes: number;
+  /** Below zero when memory was given back. */
+  readonly growthBytes: number;
+  readonly limitBytes: number;
+  readonly isStable: boolean;
+}
+
+/** A moment of a process; `rssBytes` is null once it has ended. */
+type MemorySample = Pick<Sample, "at" | "rssBytes">;
+
+/**
+ * Memory of the process at `since` (Unix ms), when it is warm; undefined until enough samples were taken. Read it
+ * while these are in the monitor's window, and keep it.
+ */
+export function memoryBaseline(samples: readonly MemorySample[], since: number): number | undefined {
+  const first = bytesOf(samples.filter(({ at }) => at >= since)).slice(0, STEADY_SAMPLES);
+  return first.length < STEADY_SAMPLES ? undefined : median(first);
+}
+
+/** What has come on top of the baseline; undefined before the first sample. */
+export function memoryGrowth(
+  baselineBytes: number,
+  samples: readonly MemorySample[],
+  limitBytes: number = MAX_GROWTH_BYTES,
+): MemoryGrowth | undefined {
+  const last = bytesOf(samples).slice(-STEADY_SAMPLES);
+  if (last.length === 0) return undefined;
+  const latestBytes = median(last);
+  const growthBytes = latestBytes - baselineBytes;
+  return { baselineBytes, latestBytes, growthBytes, limitBytes, isStable: growthBytes < limitBytes };
+}
+
+export interface MonitorExport {
+  /** UTC, ISO 8601. */
+  readonly exportedAt: string;
+  /** Whose process figures the samples hold. */
+  readonly pid: number;
+  readonly average: (Average & { readonly minutes: number }) | null;
+  /** Null where the run was over before there was a baseline. */
+  readonly memory: MemoryGrowth | null;
+  /** Oldest first: the last 300, a second apart. */
+  readonly samples: readonly Sample[];
+}
+
+/** One line for a terminal. */
+export function sampleLine(sample: Omit<Sample, "at">, whose = "process"): string {
+  const figures = [
+    `CPU ${percent(sample.cpuPercent)}`,
+    `memory ${percent(sample.memoryPercent)} of ${gib(sample.memoryLimitBytes)}`,
+    sample.diskPercent === null ? undefined : `disk ${percent(sample.diskPercent)}`,
+    sample.receivedBytesPerSecond === null || sample.sentBytesPerSecond === null
+      ? undefined
+      : `network in ${kibPerSecond(sample.receivedBytesPerSecond)} out ${kibPerSecond(sample.sentBytesPerSecond)}`,
+    ...sample.gpus.map(({ name, utilizationPercent, memoryUsedBytes }) => {
+      const load = utilizationPercent === null ? "?" : percent(utilizationPercent);
+      return `${name} ${load}${memoryUsedBytes === null ? "" : ` ${gib(memoryUsedBytes)}`}`;
+    }),
+    sample.rssBytes === null || sample.processCpuPercent === null
+      ? undefined
+      : `${whose} ${percent(sample.processCpuPercent)} of a core, ${mib(sample.rssBytes)}`,
+  ];
+  return figures.filter((figure) => figure !== undefined).join(" · ");
+}
+
+/** The growth check in words. */
+export function growthLine({
+  baselineBytes,
+  latestBytes,
+  growthBytes,
+  limitBytes,
+  isStable,
+}: MemoryGrowth): string {
+  const sign = growthBytes < 0 ? "−" : "+";
+  const verdict = isStable ? "stable" : "GROWING";
+  return `memory ${verdict}: ${mib(baselineBytes)} after warm-up, ${mib(latestBytes)} now, ${sign}${mib(Math.abs(growthBytes))} (limit ${mib(limitBytes)})`;
+}
+
+export function mib(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
+}
+
+function kibPerSecond(bytes: number): string {
+  return `${(bytes / 1024).toFixed(0)} KiB/s`;
+}
+
+function percent(value: number): string {
+  return `${value.toFixed(0)} %`;
+}
+
+function bytesOf(samples: readonly MemorySample[]): number[] {
+  return samples.map(({ rssBytes }) => rssBytes).filter((bytes) => bytes !== null);
+}
+
+/** Of at least one value. */
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const upper = sorted[Math.floor(middle)] ?? Number.NaN;
+  const lower = sorted[Math.ceil(middle) - 1] ?? Number.NaN;
+  return (lower + upper) / 2;
+}
