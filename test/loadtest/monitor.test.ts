@@ -21,7 +21,7 @@ describe("the memory check", () => {
 
   it("calls a process stable that grew by less than 100 MiB, and growing from there on", () => {
     const grownBy = (mib: number) => memoryGrowth(200 * MIB, memoryOf(...Array(5).fill(200 + mib)));
-    expect(grownBy(99.9)).toMatchObject({ growthBytes: 99.9 * MIB, isStable: true });
+    expect(grownBy(99)).toMatchObject({ growthBytes: 99 * MIB, isStable: true });
     expect(grownBy(100)).toMatchObject({ isStable: false });
     expect(grownBy(-150)).toMatchObject({ growthBytes: -150 * MIB, isStable: true });
   });
