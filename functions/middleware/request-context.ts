@@ -1,8 +1,10 @@
 import { createMiddleware } from "hono/factory";
+import type { Principal } from "../../shared/principal.ts";
 import type { Clock } from "../deps.ts";
 
+/** `principal` is there behind `auth.client` alone. */
 export interface RequestContext {
-  Variables: { requestId: string };
+  Variables: { requestId: string; principal: Principal };
 }
 
 /** Printable ASCII, as OpenAI takes it: up to 512 characters. */

@@ -101,6 +101,13 @@ export function modelNotFound(model: string, known: readonly string[]): ApiError
   });
 }
 
+/** As OpenAI answers a project that may not use a model: 403 with the code of an unknown one. */
+export function modelNotAllowed(model: string): ApiError {
+  return new ApiError(403, `Your API key does not have access to the model \`${model}\`.`, {
+    code: "model_not_found",
+  });
+}
+
 export interface ContextOverflow {
   readonly contextSize: number;
   readonly promptTokens: number;

@@ -1,0 +1,149 @@
+import type { MiddlewareHandler } from "hono";
+import { createMiddleware } from "hono/factory";
+import type { Config } from "../../shared/config.ts";
+import { KEY_PREFIX } from "../../shared/config-billing.ts";
+import type { Directory, KeyOwner, KeyRecord } from "../../shared/directory.ts";
+import { hashKey, isSameHash, maskKey } from "../../shared/key.ts";
+import { ApiError, unavailable } from "../../shared/openai/errors.ts";
+import { OPEN_PRINCIPAL, type Principal, principalOf } from "../../shared/principal.ts";
+import { plainAccount, staticAccounts, staticKeys } from "../../shared/static-keys.ts";
+import type { Clock } from "../deps.ts";
+import type { RequestContext } from "./request-context.ts";
+
+export interface AuthOptions {
+  readonly config: Config;
+  readonly directory: Directory;
+  readonly clock: Clock;
+}
+
+/** Who may pass. Each throws what OpenAI would answer where the caller may not. */
+export interface Auth {
+  /** A client's key, or anybody while the server is open; puts the `principal` on the context. */
+  readonly client: MiddlewareHandler<RequestContext>;
+  /** The admin key, or anybody while the server is open: what an operator does to a running server. */
+  readonly operator: MiddlewareHandler<RequestContext>;
+  /** The admin key, always. */
+  readonly admin: MiddlewareHandler<RequestContext>;
+}
+
+/** How long a server that was found without any key is taken to be open, in ms: a key made elsewhere closes it then. */
+const OPEN_MS = 1000;
+
+/**
+ * Keys come as `Authorization: Bearer`, `api-key` or `x-api-key`; the configuration's are looked at first, then the
+ * directory's. `auth: auto` serves everybody while there has never been a key in either: revoking the last one does not
+ * open the server again, and an admin key, which no client has, does not close it.
+ */
+export function createAuth({ config, directory, clock }: AuthOptions): Auth {
+  let configured: Promise<readonly KeyRecord[]> | undefined;
+  let adminHash: Promise<string> | undefined;
+  const accounts = new Map(staticAccounts(config, 0).map((account) => [account.id, account]));
+  let hasKeys = config.auth === "required" || config.keys.length > 0;
+  let foundOpenAt = Number.NEGATIVE_INFINITY;
+
+  async function isOpen(): Promise<boolean> {
+    if (hasKeys) return false;
+    if (clock.monotonic() - foundOpenAt < OPEN_MS) return true;
+    hasKeys = (await directory.keys()).length > 0;
+    foundOpenAt = clock.monotonic();
+    return !hasKeys;
+  }
+
+  async function findKey(sha256: string): Promise<KeyOwner | undefined> {
+    configured ??= staticKeys(config);
+    const key = (await configured).find((each) => isSameHash(each.sha256, sha256));
+    if (key === undefined) return await directory.findKey(sha256);
+    const account = accounts.get(key.account) ?? (await directory.account(key.account));
+    return { key, account: account ?? plainAccount(key.account, clock.now()) };
+  }
+
+  async function isAdminKey(sha256: string): Promise<boolean> {
+    if (config.admin.key === undefined) return false;
+    adminHash ??= hashKey(config.admin.key);
+    return isSameHash(await adminHash, sha256);
+  }
+
+  async function identify(headers: Headers): Promise<Principal | "admin"> {
+    const credential = credentialOf(headers);
+    const sha256 = credential === undefined ? "" : await hashKey(credential);
+    if (await isAdminKey(sha256)) return "admin";
+    // SDKs send any word where no key is needed: only what can be one of ours is looked up then.
+    const canBeKey = credential !== undefined && (hasKeys || credential.startsWith(KEY_PREFIX));
+    const owner = canBeKey ? await findKey(sha256) : undefined;
+    if (owner === undefined) {
+      if (await isOpen()) return OPEN_PRINCIPAL;
+      throw credential === undefined
+        ? missingKey()
+        : invalidKey(`Incorrect API key provided: ${maskKey(credential)}. Check it, or ask for a new one.`);
+    }
+    const shown = maskKey(credential ?? "");
+    const { revokedAt, expiresAt } = owner.key;
+    if (revokedAt !== null) throw invalidKey(`The API key ${shown} was revoked. Ask for a new one.`);
+    if (expiresAt !== null && expiresAt <= clock.now())
+      throw invalidKey(`The API key ${shown} has expired. Ask for a new one.`);
+    return principalOf(owner);
+  }
+
+  async function callerOf(headers: Headers): Promise<Principal | "admin"> {
+    try {
+      return await identify(headers);
+    } catch (thrown) {
+      if (thrown instanceof ApiError) throw thrown;
+      throw unavailable("Keys can't be checked at the moment. Retry shortly.", 1000, thrown);
+    }
+  }
+
+  return {
+    client: createMiddleware<RequestContext>(async function client(c, next) {
+      const caller = await callerOf(c.req.raw.headers);
+      if (caller === "admin")
+        throw forbidden("The admin key is for the admin API alone. Use a client's key here.");
+      c.set("principal", caller);
+      await next();
+    }),
+    operator: createMiddleware<RequestContext>(async function operator(c, next) {
+      const caller = await callerOf(c.req.raw.headers);
+      if (caller !== OPEN_PRINCIPAL) requireAdmin(config, caller);
+      await next();
+    }),
+    admin: createMiddleware<RequestContext>(async function admin(c, next) {
+      if (config.admin.key !== undefined && credentialOf(c.req.raw.headers) === undefined) throw missingKey();
+      requireAdmin(config, await callerOf(c.req.raw.headers));
+      await next();
+    }),
+  };
+}
+
+function requireAdmin(config: Config, caller: Principal | "admin"): void {
+  if (caller === "admin") return;
+  throw forbidden(
+    config.admin.key === undefined
+      ? "The admin API is off. Set `admin.key` in the configuration, or SLUICE_ADMIN_KEY."
+      : "You have insufficient permissions for this operation. It needs the admin key.",
+  );
+}
+
+function credentialOf(headers: Headers): string | undefined {
+  const bearer = /^Bearer\s+(\S+)\s*$/i.exec(headers.get("authorization") ?? "")?.[1];
+  const credential = bearer ?? headers.get("api-key")?.trim() ?? headers.get("x-api-key")?.trim();
+  return credential === "" ? undefined : credential;
+}
+
+/** RFC 9110 asks for the scheme on every 401. */
+const CHALLENGE = { "www-authenticate": 'Bearer realm="Sluice"' };
+
+function missingKey(): ApiError {
+  return new ApiError(
+    401,
+    "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+    { headers: CHALLENGE },
+  );
+}
+
+function invalidKey(message: string): ApiError {
+  return new ApiError(401, message, { code: "invalid_api_key", headers: CHALLENGE });
+}
+
+function forbidden(message: string): ApiError {
+  return new ApiError(403, message, { type: "permission_error" });
+}
