@@ -1,4 +1,5 @@
-import type { Scope } from "./ledger.ts";
+import type { KeyOwner } from "./directory.ts";
+import type { Limits, Scope } from "./ledger.ts";
 
 /** Who is asking, and who pays. */
 export interface Principal {
@@ -9,6 +10,48 @@ export interface Principal {
   readonly isPrepaid: boolean;
   /** Models that may be asked for, by key and account; null: all. */
   readonly models: readonly string[] | null;
+  /** The account's; its key's win. */
+  readonly labels: Readonly<Record<string, string>>;
   /** Every limit that a request for `model` counts against; those without limits are left out. */
   scopesFor(model: string): readonly Scope[];
+}
+
+/** Everybody, while there is not a single key. */
+export const OPEN_PRINCIPAL: Principal = {
+  account: "open",
+  keyId: null,
+  isPrepaid: false,
+  models: null,
+  labels: {},
+  scopesFor: () => [],
+};
+
+export function principalOf({ key, account }: KeyOwner): Principal {
+  return {
+    account: account.id,
+    keyId: key.id,
+    isPrepaid: account.isPrepaid,
+    models: bothAllow(account.models, key.models),
+    labels: { ...account.labels, ...key.labels },
+    scopesFor: (model) =>
+      [
+        { name: "account", limits: account.limits },
+        { name: `model:${model}`, limits: limitsOf(account.modelLimits, model) },
+        { name: `key:${key.id}`, limits: key.limits },
+        { name: `key:${key.id}/model:${model}`, limits: limitsOf(key.modelLimits, model) },
+      ].filter(({ limits }) => Object.values(limits).some((limit) => limit !== undefined)),
+  };
+}
+
+export function mayAsk({ models }: Principal, model: string): boolean {
+  return models === null || models.includes(model);
+}
+
+function bothAllow(a: readonly string[] | null, b: readonly string[] | null): readonly string[] | null {
+  if (a === null || b === null) return a ?? b;
+  return a.filter((model) => b.includes(model));
+}
+
+function limitsOf(modelLimits: Readonly<Record<string, Limits>>, model: string): Limits {
+  return Object.hasOwn(modelLimits, model) ? (modelLimits[model] ?? {}) : {};
 }
