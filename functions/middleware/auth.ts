@@ -18,6 +18,7 @@ export interface AuthOptions {
 
 /** Who may pass. Each throws what OpenAI would answer where the caller may not. */
 export interface Auth {
+  readonly anyone: MiddlewareHandler<RequestContext>;
   /** A client's key, or anybody while the server is open; puts the `principal` on the context. */
   readonly client: MiddlewareHandler<RequestContext>;
   /** The admin key, or anybody while the server is open: what an operator does to a running server. */
@@ -35,8 +36,9 @@ const OPEN_MS = 1000;
  * open the server again, and an admin key, which no client has, does not close it.
  */
 export function createAuth({ config, directory, clock }: AuthOptions): Auth {
-  let configured: Promise<readonly KeyRecord[]> | undefined;
-  let adminHash: Promise<string> | undefined;
+  // Values, never promises: workerd ties a promise to the request that made it.
+  let configured: readonly KeyRecord[] | undefined;
+  let adminHash: string | undefined;
   const accounts = new Map(staticAccounts(config, 0).map((account) => [account.id, account]));
   let hasKeys = config.auth === "required" || config.keys.length > 0;
   let foundOpenAt = Number.NEGATIVE_INFINITY;
@@ -50,17 +52,19 @@ export function createAuth({ config, directory, clock }: AuthOptions): Auth {
   }
 
   async function findKey(sha256: string): Promise<KeyOwner | undefined> {
-    configured ??= staticKeys(config);
-    const key = (await configured).find((each) => isSameHash(each.sha256, sha256));
-    if (key === undefined) return await directory.findKey(sha256);
-    const account = accounts.get(key.account) ?? (await directory.account(key.account));
-    return { key, account: account ?? plainAccount(key.account, clock.now()) };
+    configured ??= await staticKeys(config);
+    const key = configured.find((each) => isSameHash(each.sha256, sha256));
+    const kept = key === undefined ? await directory.findKey(sha256) : undefined;
+    const found = key ?? kept?.key;
+    if (found === undefined) return undefined;
+    const account = accounts.get(found.account) ?? kept?.account ?? (await directory.account(found.account));
+    return { key: found, account: account ?? plainAccount(found.account, clock.now()) };
   }
 
   async function isAdminKey(sha256: string): Promise<boolean> {
     if (config.admin.key === undefined) return false;
-    adminHash ??= hashKey(config.admin.key);
-    return isSameHash(await adminHash, sha256);
+    adminHash ??= await hashKey(config.admin.key);
+    return isSameHash(adminHash, sha256);
   }
 
   async function identify(headers: Headers): Promise<Principal | "admin"> {
@@ -94,6 +98,7 @@ export function createAuth({ config, directory, clock }: AuthOptions): Auth {
   }
 
   return {
+    anyone: (_c, next) => next(),
     client: createMiddleware<RequestContext>(async function client(c, next) {
       const caller = await callerOf(c.req.raw.headers);
       if (caller === "admin")
