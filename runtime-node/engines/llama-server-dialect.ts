@@ -4,12 +4,12 @@ import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
 import type { Usage } from "../../shared/openai/usage.ts";
 import {
+  checkTools,
   isMissingRoute,
   isWire,
   mapChoices,
   noEmbeddings,
   omit,
-  refuseFunctions,
   renamedReasoning,
   wires,
   withoutNulls,
@@ -31,7 +31,7 @@ const OWN_FIELDS = ["id_slot", "lora", "slot_id"];
 function request(call: EngineCall, body: Wire): Wire {
   const clean = omit(withoutNulls(body), ...OWN_FIELDS);
   if (call.route === "embeddings") return clean;
-  refuseFunctions("llama-server", clean);
+  checkTools("llama-server", call, clean);
   const sampled = { ...OPENAI_SAMPLING, ...clean, ...(clean.top_k === -1 ? { top_k: 0 } : {}) };
   // With the running counts on each chunk: the exact count of a stream that is aborted.
   return call.body.stream === true ? { ...sampled, timings_per_token: true } : sampled;

@@ -9,13 +9,14 @@ import {
   unsupported,
 } from "../../shared/openai/errors.ts";
 import type { MlxModelFacts } from "./mlx-model.ts";
+import { createStreamCut, cutChoice, stopsOf } from "./mlx-stop.ts";
 import {
+  checkTools,
   isMissingRoute,
   isWire,
   mapChoices,
   noEmbeddings,
   omit,
-  refuseFunctions,
   renamedReasoning,
   wires,
   withoutNulls,
@@ -38,10 +39,11 @@ export function mlxDialect(model: MlxModelFacts): Dialect {
       refuseTooLong(call, body, model);
       return request(call, body, model.contextSize ?? DEFAULT_MAX_TOKENS);
     },
-    answer: (call, answer) => mapChoices(answer, (choice) => wholeChoice(call, choice)),
+    answer: (call, answer) =>
+      mapChoices(answer, (choice) => cutChoice(wholeChoice(call, choice), stopsOf(call))),
     chunks: (call) => {
-      const opened = new Set<unknown>();
-      return (chunk) => hear(call, chunk, opened);
+      const stream = { isOpen: false, hasCalls: false, cut: createStreamCut(stopsOf(call)) };
+      return (chunk) => hear(call, chunk, stream);
     },
     error,
   };
@@ -51,8 +53,16 @@ function request(call: EngineCall, body: Wire, maxTokens: number): Wire {
   if (call.route === "embeddings") throw noEmbeddings(call);
   const clean = withoutNulls(body);
   refuse(call, clean);
-  // Of a request's body it would load what these name (a path, a repository).
-  const safe = omit(clean, "adapters", "draft_model", "num_draft_tokens", "role_mapping", "stream_options");
+  // Of a request's body it would load what these name (a path, a repository); stop strings are ours to find.
+  const safe = omit(
+    clean,
+    "adapters",
+    "draft_model",
+    "num_draft_tokens",
+    "role_mapping",
+    "stream_options",
+    "stop",
+  );
   return {
     ...safe,
     model: OWN_MODEL,
@@ -78,9 +88,11 @@ function request(call: EngineCall, body: Wire, maxTokens: number): Wire {
 function refuseTooLong(call: EngineCall, body: Wire, { contextSize, longestToken }: MlxModelFacts): void {
   if (contextSize === undefined || longestToken === undefined || call.route === "embeddings") return;
   const param = call.route === "chat" ? "messages" : "prompt";
-  const leastTokens = Math.ceil(textLength(body[param]) / longestToken);
-  if (leastTokens > contextSize)
-    throw contextLengthExceeded({ contextSize, promptTokens: leastTokens, param });
+  const promptTokens = Math.ceil(textLength(body[param]) / longestToken);
+  if (promptTokens > contextSize) throw contextLengthExceeded({ contextSize, promptTokens, param });
+  const maxTokens = Number(body.max_completion_tokens ?? body.max_tokens ?? 0);
+  if (promptTokens + maxTokens > contextSize)
+    throw contextLengthExceeded({ contextSize, promptTokens, maxTokens, param });
 }
 
 /** Of the text in messages, in parts and in prompts. */
@@ -95,7 +107,7 @@ function refuse(call: EngineCall, body: Wire): void {
   const no = (param: string, what = `\`${param}\``) => {
     throw unsupported(param, `${what} is not supported by MLX.`);
   };
-  refuseFunctions("MLX", body);
+  checkTools("MLX", call, body);
   if (Number(body.n ?? 1) > 1) no("n", "`n` above 1");
   if (Number(body.best_of ?? 1) > 1) no("best_of", "`best_of` above 1");
   if (body.echo === true) no("echo");
@@ -136,7 +148,11 @@ function wholeChoice(call: EngineCall, choice: Wire): Wire {
     return { ...named, message: { ...omit(message, "tool_calls"), content: message.content ?? "" } };
   // Between calls models write newlines, which it takes for content.
   const isBlank = String(message.content ?? "").trim() === "";
-  return { ...named, message: { ...message, tool_calls: calls, content: isBlank ? null : message.content } };
+  return {
+    ...named,
+    logprobs: isBlank && named.logprobs !== null ? { ...named.logprobs, content: [] } : named.logprobs,
+    message: { ...message, tool_calls: calls, content: isBlank ? null : message.content },
+  };
 }
 
 /** Its ids are bare UUIDs; clients look for OpenAI's prefix. */
@@ -181,20 +197,35 @@ function textOf(bytes: readonly number[]): string {
   return Buffer.from(bytes).toString("utf8");
 }
 
-function hear(call: EngineCall, chunk: Wire, opened: Set<unknown>): Heard {
+/** What is known of a stream so far. It has one choice. */
+interface Stream {
+  isOpen: boolean;
+  hasCalls: boolean;
+  readonly cut: (choice: Wire) => Wire | undefined;
+}
+
+function hear(call: EngineCall, chunk: Wire, stream: Stream): Heard {
   const object = call.route === "chat" ? "chat.completion.chunk" : "text_completion";
-  return { chunk: mapChoices({ ...chunk, object }, (choice) => chunkChoice(choice, opened)) };
+  const choices = wires(chunk.choices);
+  const made = choices.flatMap((choice) => stream.cut(chunkChoice(choice, stream)) ?? []);
+  return { chunk: choices.length > made.length ? undefined : { ...chunk, object, choices: made } };
 }
 
 /** Each of its deltas has the role, also the one that only tells of the finish. */
-function chunkChoice(choice: Wire, opened: Set<unknown>): Wire {
+function chunkChoice(choice: Wire, stream: Stream): Wire {
   if (!isWire(choice.delta)) return choice;
-  const isFirst = !opened.has(choice.index);
-  opened.add(choice.index);
   const renamed = renamedReasoning(choice.delta);
   const calls = wires(renamed.tool_calls).map(namedCall);
-  const delta = calls.length > 0 ? { ...renamed, tool_calls: calls } : renamed;
-  return { ...choice, delta: isFirst ? { content: "", ...delta } : omit(delta, "role") };
+  stream.hasCalls ||= calls.length > 0;
+  // Between calls models write newlines, which it takes for content.
+  const isBlank = stream.hasCalls && String(renamed.content ?? "").trim() === "";
+  const delta = {
+    ...(isBlank ? omit(renamed, "content") : renamed),
+    ...(calls.length > 0 ? { tool_calls: calls } : {}),
+  };
+  const opened = stream.isOpen ? omit(delta, "role") : { content: calls.length > 0 ? null : "", ...delta };
+  stream.isOpen = true;
+  return { ...choice, delta: opened };
 }
 
 /** 404 for whatever went wrong: in the template, at the load, in its work thread. */

@@ -1,6 +1,7 @@
 import type { Wire } from "../../functions/backends/dialect.ts";
 import type { EngineCall } from "../../shared/engine.ts";
 import { unsupported } from "../../shared/openai/errors.ts";
+import { checkToolMessages, readToolUse } from "../../shared/openai/tools.ts";
 
 /** What the dialects of several engines need: pure functions over JSON that came from, or goes to, an engine. */
 
@@ -35,8 +36,12 @@ export function renamedReasoning(part: Wire): Wire {
   return reasoning === null || reasoning === "" ? rest : { ...rest, reasoning_content: reasoning };
 }
 
-/** Throws 400 for the deprecated `functions`: engines pass over them without a word, and answer in text. */
-export function refuseFunctions(engine: string, body: Wire): void {
+/**
+ * Throws 400 for tools that engines take without a word, and then answer wrongly: a choice of a tool that isn't there, a
+ * result of a call that nobody made, the deprecated `functions`.
+ */
+export function checkTools(engine: string, call: EngineCall, body: Wire): void {
+  if (call.route !== "chat") return;
   for (const param of ["functions", "function_call"]) {
     if (body[param] !== undefined)
       throw unsupported(
@@ -44,6 +49,8 @@ export function refuseFunctions(engine: string, body: Wire): void {
         `\`${param}\` is not supported by ${engine}. Use \`tools\` and \`tool_choice\`.`,
       );
   }
+  checkToolMessages(call.body.messages);
+  readToolUse(call.body);
 }
 
 /** An engine that serves no such route says 404 or 405, in words of its own. */

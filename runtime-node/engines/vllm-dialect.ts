@@ -4,12 +4,12 @@ import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError, modelNotFound } from "../../shared/openai/errors.ts";
 import { readUsage } from "../../shared/openai/usage.ts";
 import {
+  checkTools,
   isMissingRoute,
   isWire,
   mapChoices,
   noEmbeddings,
   omit,
-  refuseFunctions,
   renamedReasoning,
   wires,
   withoutNulls,
@@ -41,7 +41,7 @@ function request(call: EngineCall, body: Wire): Wire {
   const clean = withoutNulls(body);
   if (call.route === "embeddings") return clean;
   if (call.route === "completions") return call.body.stream === true ? counted(clean) : clean;
-  refuseFunctions("vLLM", clean);
+  checkTools("vLLM", call, clean);
   const named = {
     ...clean,
     messages: wires(clean.messages).map(sentMessage),
