@@ -183,12 +183,15 @@ export const sweepPointSchema = z.object({
 });
 export type SweepPoint = z.infer<typeof sweepPointSchema>;
 
-/** As runtime-node/monitor.ts takes them, every second. Loose: a newer monitor may know more. */
+/**
+ * As runtime-node/monitor.ts takes them, every second; its process figures are the server's where --pid was given,
+ * else this client's. Loose: a newer monitor may know more.
+ */
 export const monitorSampleSchema = z.looseObject({
   at: z.number(),
   cpuPercent: z.number(),
-  processCpuPercent: z.number(),
-  rssBytes: z.number(),
+  processCpuPercent: z.number().nullable(),
+  rssBytes: z.number().nullable(),
   memoryUsedBytes: z.number(),
   memoryLimitBytes: z.number(),
   memoryPercent: z.number(),
@@ -196,14 +199,6 @@ export const monitorSampleSchema = z.looseObject({
   receivedBytesPerSecond: z.number().nullable(),
   sentBytesPerSecond: z.number().nullable(),
   gpus: z.array(z.looseObject({})),
-});
-
-/** The process given by --pid. */
-export const serverSampleSchema = z.object({
-  at: z.number(),
-  /** Of one core. */
-  cpuPercent: z.number(),
-  rssBytes: z.number(),
 });
 
 const loadSchema = z.discriminatedUnion("kind", [
@@ -283,7 +278,6 @@ export const resultSchema = z.object({
   series: z.array(seriesPointSchema),
   sweep: z.object({ points: z.array(sweepPointSchema), highestHeld: z.number().nullable() }).nullable(),
   monitor: z.array(monitorSampleSchema),
-  serverSamples: z.array(serverSampleSchema),
   exitCode: z.number(),
 });
 export type Result = z.infer<typeof resultSchema>;
