@@ -24,7 +24,12 @@ export function configureMonitor(program: Command): void {
     .description("sample this machine every second, on its own or beside a run, until --time or Ctrl-C")
     .option("--pid <pid>", "also this process with all it started; exit 1 when its memory grows", integer(1))
     .option("--time <duration>", "how long, such as 90s or 5m (default: until Ctrl-C)", durationMs)
-    .option("--warmup <duration>", "before the memory's baseline is taken", durationMs, 10 * SECOND_MS)
+    .option(
+      "--warmup <duration>",
+      "until what the process took counts as its baseline",
+      durationMs,
+      10 * SECOND_MS,
+    )
     .option("--average <minutes>", "averages over the last so many minutes, 5 at the most", integer(1, 5), 5)
     .option("--out <file>", "write the samples, averages and the memory check there, as JSON")
     .option("--json", "print the same JSON to stdout at the end, and nothing else there")
@@ -63,7 +68,8 @@ async function watch(sampler: Monitor, flags: MonitorFlags): Promise<number | un
   let seconds = 0;
   const show = async () => {
     const sample = await sampler.current();
-    if (pid !== undefined) baseline ??= memoryBaseline(sampler.history(), startedAt + warmup);
+    const isWarm = Date.now() - startedAt > warmup;
+    if (pid !== undefined && isWarm) baseline ??= memoryBaseline(sampler.history(), startedAt + warmup);
     if (flags.json !== true) print(sampleLine(sample, whose(flags)), seconds++);
     if (pid !== undefined && sample.rssBytes === null) {
       console.error(`process ${pid} has ended`);

@@ -4,6 +4,7 @@ import { checkedFetch } from "../harness/oracle.ts";
 export interface ClientOptions {
   readonly maxRetries?: number;
   readonly fetch?: typeof fetch;
+  readonly apiKey?: string;
 }
 
 /** OpenAI's own client; whatever it sees is validated against OpenAI's schemas. It tries once unless told otherwise. */

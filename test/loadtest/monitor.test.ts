@@ -9,14 +9,14 @@ function memoryOf(...mib: readonly (number | null)[]) {
 }
 
 describe("the memory check", () => {
-  it("takes its baseline once the process is warm", () => {
-    const samples = memoryOf(10, 300, 500, 500, 500, 500, 500, 900);
-    expect(memoryBaseline(samples, 2000)).toBe(500 * MIB);
+  it("takes for the baseline the most that the process took while it warmed up", () => {
+    const samples = memoryOf(10, 300, 520, 480, 500, 490, 900);
+    expect(memoryBaseline(samples, 5000)).toBe(520 * MIB);
   });
 
   it("has no baseline before there were enough samples", () => {
-    expect(memoryBaseline(memoryOf(500, 500, 500, 500, 500), 1000)).toBeUndefined();
-    expect(memoryBaseline(memoryOf(500, null, null, null, null, null), 0)).toBeUndefined();
+    expect(memoryBaseline(memoryOf(500, 500, 500, 500), 5000)).toBeUndefined();
+    expect(memoryBaseline(memoryOf(500, null, null, null, null, null), 5000)).toBeUndefined();
   });
 
   it("calls a process stable that grew by less than 100 MiB, and growing from there on", () => {
