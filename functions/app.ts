@@ -1,14 +1,21 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
+import { withConfigured } from "../shared/configured-directory.ts";
 import { ApiError, errorResponse, toApiError } from "../shared/openai/errors.ts";
 import { createCatalog } from "./backends/catalog.ts";
 import type { Deps } from "./deps.ts";
+import { createAuth } from "./middleware/auth.ts";
 import { type RequestContext, requestContext } from "./middleware/request-context.ts";
+import { adminRoutes } from "./routes/admin.ts";
+import { receiptsRoute } from "./routes/admin-receipts.ts";
 import { engineRoutes } from "./routes/engines.ts";
 import { inferenceRoutes } from "./routes/inference.ts";
 import { modelRoutes } from "./routes/models.ts";
+import { organizationRoutes } from "./routes/organization.ts";
+import { receiptRoutes } from "./routes/receipts.ts";
 import { systemRoutes } from "./routes/system.ts";
+import { usageRoute } from "./routes/usage.ts";
 import { createServe } from "./serve.ts";
 import { createTraffic } from "./traffic.ts";
 
@@ -30,21 +37,40 @@ export function createApp(deps: Deps): Hono<RequestContext> {
   const models = modelRoutes(catalog);
   const system = systemRoutes(deps, traffic);
   const hosted = engineRoutes(deps);
+  const directory = withConfigured(deps.config, deps.store.directory);
+  const auth = createAuth({ ...deps, directory });
+  const receipts = receiptRoutes(deps);
+  const admin = adminRoutes(deps, directory);
+  const organization = organizationRoutes(deps);
 
   const routes = [
-    ["GET", "/", system.index],
-    ["GET", "/health", system.health],
-    ["GET", "/health/ready", system.ready],
-    ["GET", "/v1/system/status", system.status],
-    ["GET", "/v1/system/engines/:id/logs", hosted.logs],
-    ["POST", "/v1/system/models/:id{.+}/load", hosted.load],
-    ["POST", "/v1/system/models/:id{.+}/unload", hosted.unload],
-    ["GET", "/v1/models", models.list],
-    ["GET", "/v1/models/:id{.+}", models.get],
-    ["DELETE", "/v1/models/:id{.+}", models.delete],
-    ["POST", "/v1/chat/completions", inference.chat],
-    ["POST", "/v1/completions", inference.completions],
-    ["POST", "/v1/embeddings", inference.embeddings],
+    ["GET", "/", "anyone", system.index],
+    ["GET", "/health", "anyone", system.health],
+    ["GET", "/health/ready", "anyone", system.ready],
+    ["GET", "/v1/system/status", "operator", system.status],
+    ["GET", "/v1/system/engines/:id/logs", "operator", hosted.logs],
+    ["POST", "/v1/system/models/:id{.+}/load", "operator", hosted.load],
+    ["POST", "/v1/system/models/:id{.+}/unload", "operator", hosted.unload],
+    ["GET", "/v1/models", "client", models.list],
+    ["GET", "/v1/models/:id{.+}", "client", models.get],
+    ["DELETE", "/v1/models/:id{.+}", "client", models.delete],
+    ["POST", "/v1/chat/completions", "client", inference.chat],
+    ["POST", "/v1/completions", "client", inference.completions],
+    ["POST", "/v1/embeddings", "client", inference.embeddings],
+    ["GET", "/v1/usage", "client", usageRoute(deps)],
+    ["GET", "/v1/receipts/:id", "client", receipts.own],
+    ["GET", "/v1/organization/usage/completions", "admin", organization.completions],
+    ["GET", "/v1/organization/usage/embeddings", "admin", organization.embeddings],
+    ["GET", "/v1/organization/costs", "admin", organization.costs],
+    ["GET", "/v1/admin/accounts", "admin", admin.listAccounts],
+    ["POST", "/v1/admin/accounts", "admin", admin.putAccount],
+    ["GET", "/v1/admin/accounts/:id", "admin", admin.showAccount],
+    ["POST", "/v1/admin/accounts/:id/credits", "admin", admin.credit],
+    ["GET", "/v1/admin/accounts/:account/receipts/:id", "admin", receipts.any],
+    ["GET", "/v1/admin/keys", "admin", admin.listKeys],
+    ["POST", "/v1/admin/keys", "admin", admin.createKey],
+    ["DELETE", "/v1/admin/keys/:id", "admin", admin.revokeKey],
+    ["GET", "/v1/admin/receipts", "admin", receiptsRoute(deps)],
   ] as const;
 
   const app = new Hono<RequestContext>();
@@ -54,20 +80,19 @@ export function createApp(deps: Deps): Hono<RequestContext> {
   app.use(
     cors({ origin: origins.includes("*") ? "*" : origins, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }),
   );
-  app.use(
-    bodyLimit({
-      maxSize: deps.config.limits.bodyBytes,
-      onError: () => {
-        throw new ApiError(413, `The request body is larger than ${deps.config.limits.bodyBytes} bytes.`);
-      },
-    }),
-  );
+  // After the key, so that nobody unknown gets a body read.
+  const limited = bodyLimit({
+    maxSize: deps.config.limits.bodyBytes,
+    onError: () => {
+      throw new ApiError(413, `The request body is larger than ${deps.config.limits.bodyBytes} bytes.`);
+    },
+  });
 
   // Clients forget the /v1: every route answers without it too.
   const paths = new Map<string, string[]>();
-  for (const [method, path, handler] of routes) {
+  for (const [method, path, who, handler] of routes) {
     for (const each of new Set([path, path.replace(/^\/v1/, "")])) {
-      app.on(method, each, handler);
+      app.on(method, each, auth[who], limited, handler);
       paths.set(each, [...(paths.get(each) ?? []), method]);
     }
   }

@@ -1,4 +1,5 @@
 import { KEY_PREFIX } from "./config-billing.ts";
+import { sha256 } from "./sha256.ts";
 
 /** A key as it is made: the text is shown once, the rest is kept. */
 export interface NewKey {
@@ -17,18 +18,12 @@ const MIN_SHOWN_CHARS = 24;
 /** `sk-slc-` and 256 random bits, in letters and digits so that a double click takes all of it. */
 export async function makeKey(): Promise<NewKey> {
   const key = KEY_PREFIX + randomLetters(SECRET_CHARS);
-  return { key, sha256: await hashKey(key), hint: hintOf(key) };
+  return { key, sha256: await sha256(key), hint: hintOf(key) };
 }
 
 /** Names a key; no secret. */
 export function makeKeyId(): string {
   return `key_${randomLetters(16)}`;
-}
-
-/** SHA-256 in lower-case hex. */
-export async function hashKey(key: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** In a time that does not tell where two hashes differ. */

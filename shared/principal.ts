@@ -12,6 +12,8 @@ export interface Principal {
   readonly models: readonly string[] | null;
   /** The account's; its key's win. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Every limit there is, of single models too. */
+  allScopes(): readonly Scope[];
   /** Every limit that a request for `model` counts against; those without limits are left out. */
   scopesFor(model: string): readonly Scope[];
 }
@@ -23,23 +25,30 @@ export const OPEN_PRINCIPAL: Principal = {
   isPrepaid: false,
   models: null,
   labels: {},
+  allScopes: () => [],
   scopesFor: () => [],
 };
 
 export function principalOf({ key, account }: KeyOwner): Principal {
+  const scopesOfAll: readonly Scope[] = [
+    { name: "account", limits: account.limits },
+    { name: `key:${key.id}`, limits: key.limits },
+  ];
+  const scopesOfModel = (model: string): readonly Scope[] => [
+    { name: `model:${model}`, limits: limitsOf(account.modelLimits, model) },
+    { name: `key:${key.id}/model:${model}`, limits: limitsOf(key.modelLimits, model) },
+  ];
   return {
     account: account.id,
     keyId: key.id,
     isPrepaid: account.isPrepaid,
     models: bothAllow(account.models, key.models),
     labels: { ...account.labels, ...key.labels },
-    scopesFor: (model) =>
-      [
-        { name: "account", limits: account.limits },
-        { name: `model:${model}`, limits: limitsOf(account.modelLimits, model) },
-        { name: `key:${key.id}`, limits: key.limits },
-        { name: `key:${key.id}/model:${model}`, limits: limitsOf(key.modelLimits, model) },
-      ].filter(({ limits }) => Object.values(limits).some((limit) => limit !== undefined)),
+    allScopes: () => {
+      const models = new Set([...Object.keys(account.modelLimits), ...Object.keys(key.modelLimits)]);
+      return limited([...scopesOfAll, ...[...models].flatMap(scopesOfModel)]);
+    },
+    scopesFor: (model) => limited([...scopesOfAll, ...scopesOfModel(model)]),
   };
 }
 
@@ -50,6 +59,10 @@ export function mayAsk({ models }: Principal, model: string): boolean {
 function bothAllow(a: readonly string[] | null, b: readonly string[] | null): readonly string[] | null {
   if (a === null || b === null) return a ?? b;
   return a.filter((model) => b.includes(model));
+}
+
+function limited(scopes: readonly Scope[]): readonly Scope[] {
+  return scopes.filter(({ limits }) => Object.values(limits).some((limit) => limit !== undefined));
 }
 
 function limitsOf(modelLimits: Readonly<Record<string, Limits>>, model: string): Limits {

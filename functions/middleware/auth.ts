@@ -2,16 +2,17 @@ import type { MiddlewareHandler } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { Config } from "../../shared/config.ts";
 import { KEY_PREFIX } from "../../shared/config-billing.ts";
-import type { Directory, KeyOwner, KeyRecord } from "../../shared/directory.ts";
-import { hashKey, isSameHash, maskKey } from "../../shared/key.ts";
+import type { Directory } from "../../shared/directory.ts";
+import { isSameHash, maskKey } from "../../shared/key.ts";
 import { ApiError, unavailable } from "../../shared/openai/errors.ts";
 import { OPEN_PRINCIPAL, type Principal, principalOf } from "../../shared/principal.ts";
-import { plainAccount, staticAccounts, staticKeys } from "../../shared/static-keys.ts";
+import { sha256 } from "../../shared/sha256.ts";
 import type { Clock } from "../deps.ts";
 import type { RequestContext } from "./request-context.ts";
 
 export interface AuthOptions {
   readonly config: Config;
+  /** With the configuration's keys in it. */
   readonly directory: Directory;
   readonly clock: Clock;
 }
@@ -31,15 +32,12 @@ export interface Auth {
 const OPEN_MS = 1000;
 
 /**
- * Keys come as `Authorization: Bearer`, `api-key` or `x-api-key`; the configuration's are looked at first, then the
- * directory's. `auth: auto` serves everybody while there has never been a key in either: revoking the last one does not
- * open the server again, and an admin key, which no client has, does not close it.
+ * Keys come as `Authorization: Bearer`, `api-key` or `x-api-key`. `auth: auto` serves everybody while there has
+ * never been a key: revoking the last one does not open the server again, and an admin key, which no client has, does
+ * not close it.
  */
 export function createAuth({ config, directory, clock }: AuthOptions): Auth {
-  // Values, never promises: workerd ties a promise to the request that made it.
-  let configured: readonly KeyRecord[] | undefined;
   let adminHash: string | undefined;
-  const accounts = new Map(staticAccounts(config, 0).map((account) => [account.id, account]));
   let hasKeys = config.auth === "required" || config.keys.length > 0;
   let foundOpenAt = Number.NEGATIVE_INFINITY;
 
@@ -51,29 +49,19 @@ export function createAuth({ config, directory, clock }: AuthOptions): Auth {
     return !hasKeys;
   }
 
-  async function findKey(sha256: string): Promise<KeyOwner | undefined> {
-    configured ??= await staticKeys(config);
-    const key = configured.find((each) => isSameHash(each.sha256, sha256));
-    const kept = key === undefined ? await directory.findKey(sha256) : undefined;
-    const found = key ?? kept?.key;
-    if (found === undefined) return undefined;
-    const account = accounts.get(found.account) ?? kept?.account ?? (await directory.account(found.account));
-    return { key: found, account: account ?? plainAccount(found.account, clock.now()) };
-  }
-
-  async function isAdminKey(sha256: string): Promise<boolean> {
+  async function isAdminKey(hash: string): Promise<boolean> {
     if (config.admin.key === undefined) return false;
-    adminHash ??= await hashKey(config.admin.key);
-    return isSameHash(adminHash, sha256);
+    adminHash ??= await sha256(config.admin.key);
+    return isSameHash(adminHash, hash);
   }
 
   async function identify(headers: Headers): Promise<Principal | "admin"> {
     const credential = credentialOf(headers);
-    const sha256 = credential === undefined ? "" : await hashKey(credential);
-    if (await isAdminKey(sha256)) return "admin";
+    const hash = credential === undefined ? "" : await sha256(credential);
+    if (await isAdminKey(hash)) return "admin";
     // SDKs send any word where no key is needed: only what can be one of ours is looked up then.
     const canBeKey = credential !== undefined && (hasKeys || credential.startsWith(KEY_PREFIX));
-    const owner = canBeKey ? await findKey(sha256) : undefined;
+    const owner = canBeKey ? await directory.findKey(hash) : undefined;
     if (owner === undefined) {
       if (await isOpen()) return OPEN_PRINCIPAL;
       throw credential === undefined

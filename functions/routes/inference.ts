@@ -1,11 +1,9 @@
 import type { Context, Handler } from "hono";
-import { ApiError, invalidRequest } from "../../shared/openai/errors.ts";
 import { chatRequest, completionRequest, embeddingRequest, parseBody } from "../../shared/openai/schemas.ts";
+import { readIdempotency } from "../idempotency.ts";
+import { readJsonBody } from "../json-body.ts";
 import type { RequestContext } from "../middleware/request-context.ts";
 import type { Serve } from "../serve.ts";
-
-/** Who pays while no keys are configured. */
-const OPEN_ACCOUNT = "open";
 
 export interface InferenceRoutes {
   readonly chat: Handler<RequestContext>;
@@ -36,29 +34,23 @@ export function inferenceRoutes(serve: Serve, isStrict: boolean): InferenceRoute
 }
 
 async function readJson(c: Context<RequestContext>) {
-  const type = c.req.header("content-type");
-  if (type !== undefined && !/^application\/([\w.-]+\+)?json\b/i.test(type)) {
-    throw new ApiError(
-      415,
-      `Unsupported content type '${type.slice(0, 80)}'. Send JSON with 'content-type: application/json'.`,
-    );
-  }
-  const text = await c.req.text();
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw Object.assign(
-      invalidRequest("We could not parse the JSON body of your request. Send one JSON object."),
-      { cause },
-    );
-  }
+  const { text, json } = await readJsonBody(c);
   const frame = {
     requestId: c.get("requestId"),
-    account: OPEN_ACCOUNT,
-    bodyChars: text.length,
+    principal: c.get("principal"),
+    bodyBytes: bytesOf(c.req.header("content-length"), text),
+    idempotency: await readIdempotency(c.req.header("idempotency-key"), text),
     signal: c.req.raw.signal,
     waitUntil: (promise: Promise<unknown>) => c.executionCtx.waitUntil(promise),
   };
   return { json, frame };
+}
+
+/** UTF-8 bytes of one UTF-16 unit, at most. */
+const MAX_BYTES_PER_CHAR = 3;
+
+/** The body's bytes, or a bound where the client did not say: framing holds a client to what it said. */
+function bytesOf(contentLength: string | undefined, text: string): number {
+  const bytes = Number(contentLength);
+  return Number.isSafeInteger(bytes) && bytes >= text.length ? bytes : text.length * MAX_BYTES_PER_CHAR;
 }

@@ -1,6 +1,7 @@
-import type { Handler } from "hono";
+import type { Context, Handler } from "hono";
 import type { EngineModel } from "../../shared/engine.ts";
 import { ApiError, modelNotFound } from "../../shared/openai/errors.ts";
+import { mayAsk } from "../../shared/principal.ts";
 import type { Catalog } from "../backends/catalog.ts";
 import type { RequestContext } from "../middleware/request-context.ts";
 
@@ -10,15 +11,21 @@ export interface ModelRoutes {
   readonly delete: Handler<RequestContext>;
 }
 
+/** Clients see the models that their key may ask for. */
 export function modelRoutes(catalog: Catalog): ModelRoutes {
+  async function allowed(c: Context<RequestContext>): Promise<readonly EngineModel[]> {
+    const models = await catalog.list(c.req.raw.signal);
+    return models.filter(({ id }) => mayAsk(c.get("principal"), id));
+  }
+
   return {
     list: async (c) => {
-      const models = await catalog.list(c.req.raw.signal);
+      const models = await allowed(c);
       return c.json({ object: "list", data: models.map(toWire) });
     },
     get: async (c) => {
       const id = c.req.param("id") ?? "";
-      const models = await catalog.list(c.req.raw.signal);
+      const models = await allowed(c);
       const model = models.find((candidate) => candidate.id === id);
       if (model === undefined)
         throw modelNotFound(
