@@ -55,7 +55,11 @@ export const HIDDEN = "(hidden)";
 
 /** True where a value may be a secret: problems say that it is wrong, and don't show it. */
 export function isSecret(keys: Keys): boolean {
-  return keys.some((key) => /^(api[-_]?key|token|secret|password|authorization|headers)$/i.test(String(key)));
+  const [section] = keys;
+  // The URLs of databases and of webhooks hold passwords and tokens.
+  const isUrl = (section === "ledger" || section === "webhooks") && keys.includes("url");
+  const named = /^((api[-_]?)?key|token|secret|password|authorization|headers|redis)$/i;
+  return isUrl || keys.some((key) => named.test(String(key)));
 }
 
 /** What is allowed at a place, to read on from "allowed: ". */

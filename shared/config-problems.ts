@@ -151,7 +151,7 @@ function show(keys: Keys, value: unknown, origins: ReadonlyMap<string, Origin>):
   if (template !== undefined) return template;
   const hasReference = [...origins].some(([other, origin]) => origin.template && other.startsWith(path));
   if (typeof value === "object" && hasReference) return HIDDEN;
-  const text = JSON.stringify(value, (key, inner: unknown) => (isSecret([key]) ? HIDDEN : inner));
+  const text = JSON.stringify(value, (key, inner: unknown) => (isSecret([...keys, key]) ? HIDDEN : inner));
   const masked = text.replace(/:\/\/[^/@"]*@/g, "://***@");
   return masked.length > 80 ? `${masked.slice(0, 79)}…` : masked;
 }
