@@ -64,7 +64,8 @@ function request(call: EngineCall, body: Wire, maxTokens: number): Wire {
     "stop",
   );
   return {
-    ...safe,
+    // It knows no choice: tools that must not be called it must not see.
+    ...(clean.tool_choice === "none" ? omit(safe, "tools", "tool_choice") : safe),
     model: OWN_MODEL,
     ...(call.route === "completions" ? { prompt: onlyPrompt(clean.prompt) } : {}),
     ...(clean.max_tokens === undefined && clean.max_completion_tokens === undefined && call.route === "chat"
@@ -117,7 +118,6 @@ function refuse(call: EngineCall, body: Wire): void {
   const choice = body.tool_choice;
   if (choice !== undefined && choice !== "auto" && choice !== "none")
     no("tool_choice", "A tool choice other than `auto` or `none`");
-  if (choice === "none" && body.tools !== undefined) no("tool_choice", "The tool choice `none` beside tools");
   if (body.parallel_tool_calls === false) no("parallel_tool_calls");
   if (call.route === "chat" && body.logprobs === true) {
     if (body.stream === true) no("logprobs", "`logprobs` in a stream");

@@ -119,6 +119,14 @@ describe("tool calls on MLX", () => {
 });
 
 describe("MLX", () => {
+  it("does not see tools that must not be called", () => {
+    const tools = [{ type: "function", function: { name: "f" } }];
+    const sent = ask(null, { tools, tool_choice: "none" });
+    const body = dialect.request?.(sent, { ...sent.body, model: "demo" });
+    expect(body).not.toHaveProperty("tools");
+    expect(body).not.toHaveProperty("tool_choice");
+  });
+
   it("is not asked for more than its context", () => {
     const sent = ask(null, { max_tokens: 2049 });
     expect(() => dialect.request?.(sent, { ...sent.body, model: "demo" })).toThrow(
