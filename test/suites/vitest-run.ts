@@ -10,7 +10,7 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const RESULTS = join(ROOT, "test-results");
 
 /**
- * Runs vitest with its output on this terminal, and reads its report. Rejects when it ended without writing one.
+ * Runs vitest with its output on stderr, and reads its report. Rejects when it ended without writing one.
  * `env`: on top of this process's.
  */
 export async function runVitest(
@@ -26,7 +26,7 @@ export async function runVitest(
   const child = spawn(process.execPath, [vitest, "run", ...reporters, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
-    stdio: "inherit",
+    stdio: ["ignore", 2, 2],
   });
   const [code] = await once(child, "close");
   const text = await readFile(file, "utf8").catch((cause: unknown) => {
