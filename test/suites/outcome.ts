@@ -104,6 +104,23 @@ export function outcomeOf(
   };
 }
 
+/** Of a suite that could not run to its end. */
+export function unable(name: SuiteName, title: string, error: unknown): Outcome {
+  const failures = [error instanceof Error ? error.message : String(error)];
+  const none = { notes: [], figures: {}, pages: [] };
+  return {
+    name,
+    title,
+    isPassed: false,
+    seconds: 0,
+    passed: 0,
+    failed: 1,
+    skipped: 0,
+    failures,
+    ...none,
+  };
+}
+
 function firstLine(text: string): string {
   return text.split("\n", 1)[0] ?? "";
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { Command, InvalidArgumentError } from "commander";
 import { documentProblems } from "./documents.ts";
-import type { Outcome } from "./outcome.ts";
+import { type Outcome, unable } from "./outcome.ts";
 import { isPassed, type Summary, summaryHtml, summaryText } from "./page.ts";
 import { type ReleaseLine, releaseLines } from "./release.ts";
 import { type ServerFlags, withServer } from "./server.ts";
@@ -43,7 +43,7 @@ program
   .option("--url <url>", "the server; without it one is started")
   .action(async (flags: ServerFlags) => {
     const local = flags.url === undefined ? [await runLocal("compat")] : [];
-    const outcomes = [...local, ...(await withServer(flags, (server) => inTurn([runRunning], server)))];
+    const outcomes = [...local, ...(await onServer(flags, [runRunning]))];
     await finish("compat", { title: TITLES.compat, outcomes });
   });
 program
@@ -52,8 +52,7 @@ program
   .option("--url <url>", "the server; without it one is started")
   .option("--pid <pid>", "its process, where it runs on this machine", readPid)
   .action(async (flags: ServerFlags) => {
-    const outcomes = await withServer(flags, (server) => inTurn([runPerf], server));
-    await finish("perf", { title: TITLES.perf, outcomes });
+    await finish("perf", { title: TITLES.perf, outcomes: await onServer(flags, [runPerf]) });
   });
 program
   .command("stress")
@@ -63,7 +62,7 @@ program
   .option("--stage <name>", "one of them", readStage)
   .action(async ({ stage, ...flags }: ServerFlags & { readonly stage?: Load }) => {
     const loads = stage === undefined ? STAGES : [stage];
-    const outcomes = await withServer(flags, (server) => inTurn(loads.map(stressOf), server));
+    const outcomes = await onServer(flags, loads.map(stressOf));
     await finish("stress", { title: TITLES.stress, outcomes });
   });
 program
@@ -71,7 +70,7 @@ program
   .description("every suite, the last ones against a server it starts and stops")
   .action(async () => {
     const local = await runCoverage();
-    const served = await withServer({}, (server) => inTurn(onServer(SHORT_LOAD), server));
+    const served = await onServer({}, [runRunning, runPerf, stressOf(SHORT_LOAD)]);
     await finish("all", { title: "All suites", outcomes: [...local, ...served] });
   });
 program
@@ -80,28 +79,34 @@ program
   .option("--json", "print the lines as JSON instead")
   .action(async ({ json = false }: { readonly json?: boolean }) => {
     const local = await runAllLocal();
-    const [high = SHORT_LOAD] = STAGES.filter(({ name }) => name === "high");
-    const served = await withServer({}, (server) => inTurn(onServer(high), server));
+    const high = STAGES.filter(({ name }) => name === "high");
+    const served = await onServer({}, [runRunning, runPerf, ...high.map(stressOf)]);
     const outcomes = [...local, ...served];
     const lines = releaseLines({ outcomes, documentProblems: documentProblems(ROOT) });
     await finish("release", { title: "Release check", outcomes, lines }, json);
   });
 
-await program.parseAsync();
+await program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
+});
 
 type Suite = (server: RunningServer) => Promise<Outcome>;
-
-function onServer(load: Load): readonly Suite[] {
-  return [runRunning, runPerf, stressOf(load)];
-}
 
 function stressOf(load: Load): Suite {
   return (server) => runStress(load, server);
 }
 
-async function inTurn(suites: readonly Suite[], server: RunningServer): Promise<readonly Outcome[]> {
+/** One suite after the other. What keeps them from running is the outcome of the one that it kept. */
+async function onServer(flags: ServerFlags, suites: readonly Suite[]): Promise<readonly Outcome[]> {
   const outcomes: Outcome[] = [];
-  for (const suite of suites) outcomes.push(await suite(server));
+  try {
+    await withServer(flags, async (server) => {
+      for (const suite of suites) outcomes.push(await suite(server));
+    });
+  } catch (error) {
+    outcomes.push(unable("running", "What needs a server", error));
+  }
   return outcomes;
 }
 
