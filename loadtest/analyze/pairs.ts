@@ -20,7 +20,10 @@ export type Verdict = "better" | "worse" | "small" | "equal" | "noise";
 export interface Ratio {
   readonly name: string;
   readonly better: Paired["better"];
-  /** Of B to A: the geometric mean over the pairs, and its interval. */
+  /** Geometric means over the pairs. */
+  readonly a: number;
+  readonly b: number;
+  /** Of b to a, and its interval. */
   readonly ratio: number;
   readonly low: number;
   readonly high: number;
@@ -60,14 +63,10 @@ export function comparePairs(measures: readonly Paired[], options: PairOptions):
   return samples.map(({ measure, logs, mean, error }) => {
     const reach = logs.length < LEAST_PAIRS ? Number.POSITIVE_INFINITY : width * error;
     const interval = { ratio: Math.exp(mean), low: Math.exp(mean - reach), high: Math.exp(mean + reach) };
-    const { name, better } = measure;
-    return {
-      name,
-      better,
-      ...interval,
-      pairs: logs.length,
-      verdict: verdictOf(interval, better, options.delta),
-    };
+    const { name, better, a } = measure;
+    const means = { a: geometricMean(a), b: geometricMean(a) * interval.ratio };
+    const verdict = verdictOf(interval, better, options.delta);
+    return { name, better, ...means, ...interval, pairs: logs.length, verdict };
   });
 }
 
@@ -130,6 +129,10 @@ function flips(pairs: number, seed: number): readonly (readonly number[])[] {
       return isTurned ? -1 : 1;
     }),
   );
+}
+
+function geometricMean(values: readonly number[]): number {
+  return Math.exp(summary(values.map(Math.log)).mean);
 }
 
 function summary(values: readonly number[]): { readonly mean: number; readonly error: number } {

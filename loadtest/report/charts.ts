@@ -51,8 +51,9 @@ const TIME_CHARTS: readonly TimeChart[] = [
     title: "usersChart",
     unit: "usersAxis",
     trends: [
-      { word: "users", read: ({ users }) => users },
-      { word: "flying", isHeadline: true, read: ({ inFlight, users }) => inFlight ?? users },
+      // An open loop has no users: what is in flight stands for them.
+      { word: "users", isHeadline: true, read: ({ users, inFlight }) => (users === 0 ? inFlight : users) },
+      { word: "flying", read: ({ inFlight }) => inFlight },
     ],
   },
   {

@@ -16,10 +16,11 @@ export function distribution(
   });
   if (found.length === 0) return undefined;
   const { edges, shares, isLogarithmic } = binsOf(found.map(({ values }) => values));
-  const marked = drawings.length === 1 ? (["p50", "p95", "p99"] as const) : (["p95"] as const);
+  const isSingle = drawings.length === 1;
+  const marked = isSingle ? (["p50", "p95", "p99"] as const) : (["p95"] as const);
   const low = edges[0] ?? 0;
   const high = edges.at(-1) ?? 1;
-  return frame(title, {
+  return frame(isSingle ? title : `${title} ${say("dashedP95")}`, {
     xAxis: valueAxis({
       name: say("msAxis"),
       position: "bottom",
@@ -29,15 +30,15 @@ export function distribution(
     }),
     yAxis: valueAxis({ name: say("shareAxis"), min: 0 }),
     series: found.map(({ name, values, at }, index) => ({
-      ...lineSeries(drawings.length === 1 ? say(drawn) : name, color(at), steps(edges, shares[index] ?? [])),
+      ...lineSeries(isSingle ? say(drawn) : name, color(at), steps(edges, shares[index] ?? [])),
       step: "start" as const,
-      areaStyle: { opacity: drawings.length === 1 ? 0.25 : 0.12 },
+      areaStyle: { opacity: isSingle ? 0.25 : 0.12 },
       lineStyle: { width: 1.5 },
       markLine: {
         silent: true,
         symbol: "none",
         lineStyle: { color: color(at), type: "dashed" as const },
-        label: { formatter: "{b}", color: color(at), fontSize: 11 },
+        label: { show: isSingle, formatter: "{b}", color: color(at), fontSize: 11 },
         data: marked
           .filter((percentile) => values[percentile] >= low && values[percentile] <= high)
           .map((percentile) => ({ name: percentile, xAxis: Number(values[percentile].toPrecision(4)) })),

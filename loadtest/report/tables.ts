@@ -122,6 +122,41 @@ export function endpoints({ endpoints: all, aggregated }: Result, say: Say): Tab
   };
 }
 
+/** Several runs, a line each. */
+export function runsTable(
+  runs: readonly { readonly name: string; readonly result: Result }[],
+  say: Say,
+): Table {
+  return {
+    title: say("overview"),
+    head: [
+      say("run"),
+      say("target"),
+      say("requests"),
+      say("failures"),
+      say("requestsPerSecond"),
+      say("completionTokensPerSecond"),
+      "TTFT p95",
+      "E2E p50",
+      "E2E p95",
+    ],
+    rows: runs.map(({ name, result: { plan, aggregated } }) => {
+      const { metrics } = aggregated;
+      return [
+        plain(name),
+        plain(plan.target),
+        plain(String(aggregated.requests)),
+        toned(String(aggregated.failures), aggregated.failures > 0 ? "bad" : "plain"),
+        plain(figure(aggregated.requestsPerSecond)),
+        plain(aggregated.tokenSource === null ? "–" : figure(aggregated.tokensPerSecond.completion)),
+        ...[metrics.ttft?.p95, metrics.e2e?.p50, metrics.e2e?.p95].map((value) =>
+          plain(value === undefined ? "–" : figure(value)),
+        ),
+      ];
+    }),
+  };
+}
+
 export function failures({ failures: lines }: Result, say: Say): Table | undefined {
   if (lines.length === 0) return undefined;
   return {

@@ -124,7 +124,7 @@ describe("comparePairs", () => {
 
 describe("pairsNeeded", () => {
   it("asks for four times the pairs when the interval is twice too wide", () => {
-    const ratio = { name: "e2e p50", better: "lower", verdict: "noise", pairs: 8 } as const;
+    const ratio = { name: "e2e p50", better: "lower", verdict: "noise", pairs: 8, a: 50, b: 50 } as const;
     const wide = { ...ratio, ratio: 1, low: Math.exp(-0.0999), high: Math.exp(0.0999) };
     expect(pairsNeeded([wide], Math.expm1(0.05))).toBe(32);
     expect(pairsNeeded([{ ...wide, low: 0.99, high: 1.01 }], 0.05)).toBe(LEAST_PAIRS);

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tableText } from "../../../loadtest/report/console.ts";
 import { notices } from "../../../loadtest/report/overview.ts";
 import { pngOf } from "../../../loadtest/report/png.ts";
-import { writeReport } from "../../../loadtest/report/report.ts";
 import { endpoints, latencies } from "../../../loadtest/report/tables.ts";
 import { speak } from "../../../loadtest/report/words.ts";
+import { writeReport } from "../../../loadtest/report/write.ts";
 import type { Result } from "../../../loadtest/result.ts";
 import { madePoint, madeResult } from "./made-result.ts";
 

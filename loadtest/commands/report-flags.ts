@@ -1,0 +1,29 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { StoredRunError } from "../report/stored.ts";
+
+/** What every command that writes for people has. */
+export function languageOption(): Option {
+  return new Option("--lang <language>", "of tables and of the page when it opens")
+    .choices(["en", "zh"])
+    .default("en");
+}
+
+/** `5%`, as a share: a flag's parser. */
+export function share(text: string): number {
+  const [, digits] = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim()) ?? [];
+  const value = Number(digits) / 100;
+  if (value > 0 && value <= 1) return value;
+  throw new InvalidArgumentError(
+    `${JSON.stringify(text)} is no share; write a percentage above 0 such as 5%.`,
+  );
+}
+
+/** Ends with 2 and a message where a folder or file that was named is the problem. */
+export async function orExit(command: Command, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof StoredRunError)) throw error;
+    command.error(`error: ${error.message}`, { exitCode: 2 });
+  }
+}

@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { comparePairs, overall } from "../../../loadtest/analyze/pairs.ts";
+import { pairedSlices } from "../../../loadtest/analyze/slices.ts";
+import { madeResult } from "../report/made-result.ts";
+
+const DELTA = 0.05;
+
+describe("pairedSlices", () => {
+  it("leaves out the warm-up and the end, and cuts the rest into tens of seconds", () => {
+    // 90 s with 10 s before and 2 s after: 78 s are 7 slices.
+    const { series } = madeResult();
+    const [requests, , , ttftP95] = pairedSlices(series, series);
+    expect(requests?.a).toHaveLength(7);
+    const first = series.slice(10, 20);
+    expect(requests?.a[0]).toBeCloseTo(first.reduce((sum, each) => sum + each.requestsPerSecond, 0) / 10);
+    expect(ttftP95?.a[0]).toBe(first[9]?.ttft?.p95);
+  });
+
+  it("makes the slices of a long run longer, not more", () => {
+    const { series } = madeResult({ seconds: 600 });
+    expect(pairedSlices(series, series)[0]?.a).toHaveLength(12);
+  });
+
+  it("pairs as many as the shorter run has, and none where one has none", () => {
+    const long = madeResult({ seconds: 90 }).series;
+    expect(pairedSlices(long, madeResult({ seconds: 60 }).series)[0]?.b).toHaveLength(4);
+    expect(pairedSlices(long, madeResult({ seconds: 15 }).series)).toEqual([]);
+  });
+});
+
+describe("two stored runs", () => {
+  it("are never called different when the same server was measured twice, and are when TTFT doubled", () => {
+    const baseline = madeResult({ seconds: 132 }).series;
+    const again = madeResult({ seed: 7, seconds: 132 }).series;
+    const slower = madeResult({ seed: 9, ttftMs: 240, seconds: 132 }).series;
+    expect(overall(comparePairs(pairedSlices(baseline, again), { delta: DELTA }))).not.toBe("different");
+    const ratios = comparePairs(pairedSlices(baseline, slower), { delta: DELTA });
+    expect(ratios.find(({ name }) => name === "ttftP50")?.verdict).toBe("worse");
+  });
+});
