@@ -73,18 +73,15 @@ function widths(head: readonly string[]): (number | null)[] {
   return head.map((_, index) => (index === head.length - 1 ? 60 : null));
 }
 
-function figures({ figures: all }: Outcome): readonly (readonly [string, string])[] {
-  return Object.entries(all).map(([name, value]) => [
-    words(name),
-    typeof value === "number" ? round(value) : value,
-  ]);
-}
+const UNITS: Readonly<Record<string, string>> = { Ms: " ms", MiB: " MiB", Percent: " %" };
 
-/** `healthMeanMs` -> `health mean ms`. */
-function words(name: string): string {
-  return name
-    .replaceAll(/(?<=[a-z\d])(?=[A-Z])/g, " ")
-    .replaceAll(/[A-Z][a-z]+/g, (word) => word.toLowerCase());
+/** `healthMeanMs` 4.3 -> `health mean`, `4.3 ms`. */
+function figures({ figures: all }: Outcome): readonly (readonly [string, string])[] {
+  return Object.entries(all).map(([key, value]) => {
+    const [, name = key, unit = ""] = /^(.*?)(Ms|MiB|Percent)?$/.exec(key) ?? [];
+    const words = name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+    return [words, `${typeof value === "number" ? round(value) : value}${UNITS[unit] ?? ""}`];
+  });
 }
 
 /** One file without anything from elsewhere; links lead to the pages beside it. */

@@ -182,7 +182,7 @@ describe("the summary", () => {
     expect(isPassed(summary)).toBe(false);
     expect(isPassed({ ...summary, lines: [] })).toBe(true);
     expect(summaryText(summary)).toContain("Release check: FAILED");
-    expect(summaryText(summary)).toMatch(/health mean ms 3\.00/);
+    expect(summaryText(summary)).toMatch(/health mean 3\.00 ms/);
     expect(summaryHtml(summary)).toContain('<span class="failed">failed</span>');
     expect(summaryHtml(summary)).toContain("&lt;b&gt; is no heading");
   });
