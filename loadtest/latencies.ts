@@ -10,28 +10,28 @@ export interface RecordPlace {
   readonly name: string;
   readonly maxTokens: number | null;
   /** 0 of the record's moments, by `monotonicMs`. */
-  readonly startAt: number;
+  readonly zeroAt: number;
 }
 
 /** The answer as a line of requests.jsonl. */
-export function recordOf(answer: Answer, { startAt, ...place }: RecordPlace): RequestRecord {
+export function recordOf(answer: Answer, { zeroAt, ...place }: RecordPlace): RequestRecord {
   const { stream, whole, failure } = answer;
-  const moment = (at: number | null) => (at === null ? null : rounded(at - startAt));
+  const moment = (at: number | null) => (at === null ? null : rounded(at - zeroAt));
   const usage = stream?.usage ?? whole?.usage ?? null;
   const chunks = stream?.chunks ?? 0;
   const completion = usage?.completion ?? chunks;
   const hasTokens = usage !== null || chunks > 0;
   return {
     ...place,
-    intended: rounded(answer.intendedAt - startAt),
-    dispatched: rounded(answer.dispatchedAt - startAt),
+    intended: rounded(answer.intendedAt - zeroAt),
+    dispatched: rounded(answer.dispatchedAt - zeroAt),
     sent: moment(answer.sentAt),
     headers: moment(answer.headersAt),
     firstEvent: moment(stream?.firstEventAt ?? null),
     firstToken: moment(stream?.firstTokenAt ?? null),
     firstOutput: moment(stream?.firstOutputAt ?? null),
     lastToken: moment(stream?.lastTokenAt ?? null),
-    end: rounded(answer.endAt - startAt),
+    end: rounded(answer.endAt - zeroAt),
     status: answer.status,
     failure: failure?.kind ?? null,
     error: failure?.error ?? null,

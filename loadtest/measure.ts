@@ -17,6 +17,7 @@ import { createWindow } from "./window.ts";
 export interface Job {
   /** Scheme, host and port. */
   readonly origin: string;
+  readonly pathPrefix: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly drive: Drive;
   /** The first part of it that is not measured. */
@@ -25,8 +26,8 @@ export interface Job {
   readonly timeoutMs: number;
   readonly slos: readonly Slo[];
   readonly calibration: Calibration | null;
-  /** Index of a sweep's step, for the records. */
-  readonly point?: number;
+  /** Of a sweep: which step it is, and the moment (by `monotonicMs`) that its records and series count from. */
+  readonly step?: { readonly index: number; readonly zeroAt: number };
 }
 
 export interface MeasureHooks {
@@ -65,9 +66,9 @@ const LEAD_MS = 50;
  * everything, and the verdict says so.
  */
 export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measured> {
-  const { origin, headers, timeoutMs, drive } = job;
+  const { origin, pathPrefix, headers, timeoutMs, drive } = job;
   const { users, connections, durationMs } = drive;
-  const client = createClient({ origin, connections, headers, timeoutMs });
+  const client = createClient({ origin, pathPrefix, connections, headers, timeoutMs });
   const limits = requestLimits(job.slos);
   const recorders = { warmup: createRecorder(limits), measured: createRecorder(limits) };
   const series = createSeries();
@@ -75,6 +76,7 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
   const watch = createWatch();
   const stop = new AbortController();
   const startAt = monotonicMs() + LEAD_MS;
+  const zeroAt = job.step?.zeroAt ?? startAt;
   const startedAt = Date.now() + LEAD_MS;
   const endAt = startAt + (durationMs ?? Number.POSITIVE_INFINITY);
   const earliestAt = startAt + job.warmupMs;
@@ -97,7 +99,7 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
     const answer = await client.send(call, intendedAt, { onTokens });
     inFlight--;
     serverName ??= answer.serverName;
-    const place = { n, user, point: job.point ?? null, phase, method, name, maxTokens, startAt };
+    const place = { n, user, point: job.step?.index ?? null, phase, method, name, maxTokens, zeroAt };
     const record = recordOf(answer, place);
     if (answer.stream === null && record.tokens !== null) onTokens(record.tokens.completion, answer.endAt);
     // Ended by an interrupt: neither a success nor the server's failure.
@@ -111,7 +113,7 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
     const now = monotonicMs();
     window.tryOpen(now);
     const point = series.close({
-      second: (now - startAt) / 1000,
+      second: (now - zeroAt) / 1000,
       at: Date.now(),
       phase: window.phaseOf(now),
       users: users === null ? inFlight : window.users,

@@ -41,7 +41,13 @@ export interface Mock {
   close(): Promise<void>;
 }
 
-export const MOCK_MODEL = "mock";
+const MOCK_MODEL = "mock";
+
+const ROUTES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ["/health", { status: "ok" }],
+  ["/v1/models", { object: "list", data: [{ id: MOCK_MODEL, object: "model", owned_by: "mock" }] }],
+  ["/v1/system/status", { status: "ok", engine: "mock" }],
+]);
 
 /**
  * A scripted upstream with the routes that profiles ask for. The content of every chunk begins with the moment of
@@ -81,13 +87,8 @@ export async function startMock(options: MockOptions = {}): Promise<Mock> {
       void chat(request, response, receivedAt, hasFault);
       return;
     }
-    const bodies: Readonly<Record<string, unknown>> = {
-      "/health": { status: "ok" },
-      "/v1/models": { object: "list", data: [{ id: MOCK_MODEL, object: "model", owned_by: "mock" }] },
-      "/v1/system/status": { status: "ok", engine: "mock" },
-      "/mock/truth": truth(),
-    };
-    at(gate(receivedAt), response, () => sendJson(response, bodies[pathname]));
+    const body = pathname === "/mock/truth" ? truth() : ROUTES.get(pathname);
+    at(gate(receivedAt), response, () => sendJson(response, body));
   });
 
   async function chat(

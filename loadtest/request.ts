@@ -38,6 +38,8 @@ export interface Answer {
 export interface ClientOptions {
   /** Scheme, host and port. */
   readonly origin: string;
+  /** Before every path, such as `/proxy`. */
+  readonly pathPrefix?: string;
   /** Null: as many as there are requests in flight. */
   readonly connections: number | null;
   readonly headers: Readonly<Record<string, string>>;
@@ -61,7 +63,8 @@ export interface SendOptions {
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
 /** One pool of connections to one server. Nothing is retried, and no request shares a connection. */
-export function createClient({ origin, connections, headers, timeoutMs }: ClientOptions): Client {
+export function createClient(options: ClientOptions): Client {
+  const { origin, pathPrefix = "", connections, headers, timeoutMs } = options;
   const pool = new Pool(origin, { connections, pipelining: 1, connect: { timeout: timeoutMs } });
   let endedAs: FailureKind | undefined;
 
@@ -128,7 +131,7 @@ export function createClient({ origin, connections, headers, timeoutMs }: Client
       const content = call.body === null ? {} : { "content-type": "application/json" };
       pool.dispatch(
         {
-          path: call.path,
+          path: pathPrefix + call.path,
           method: call.method,
           body: call.body,
           headers: { ...headers, ...content },

@@ -20,3 +20,15 @@ export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): 
     throw new InvalidArgumentError(`${JSON.stringify(text)} is not allowed; a whole number, ${range}.`);
   };
 }
+
+/** A duration that may be none: `0`, `20ms`. */
+export function delayMs(text: string): number {
+  return text.trim() === "0" ? 0 : durationMs(text);
+}
+
+/** A number above 0, such as a rate. */
+export function positive(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (value > 0) return value;
+  throw new InvalidArgumentError(`${JSON.stringify(text)} is not allowed; a number above 0.`);
+}
