@@ -143,10 +143,12 @@ export async function startMock(options: MockOptions = {}): Promise<Mock> {
       if (fault === undefined) writer.end();
       else writer.fail(fault);
     };
-    // An answer of many chunks at once is one write to the socket, not many.
-    response.cork();
+    // An answer of many chunks at once is one write, not many. The socket's cork: what a response still holds back
+    // goes out after its terminator when `end` is called (Node 24.21).
+    const { socket } = response;
+    socket?.cork();
     pump();
-    response.uncork();
+    socket?.uncork();
   }
 
   server.keepAliveTimeout = 60_000;

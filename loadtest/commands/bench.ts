@@ -4,7 +4,6 @@ import { dirname } from "node:path";
 import { SingleBar } from "cli-progress";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { request } from "undici";
-import { z } from "zod";
 import pkg from "../../package.json" with { type: "json" };
 import { getPlatformInfo } from "../../runtime-node/probe.ts";
 import {
@@ -27,11 +26,13 @@ import {
   statusSchema,
 } from "../hardware.ts";
 import { type Answer, createClient } from "../request.ts";
+import { EXIT } from "../session.ts";
+import { firstModel, readTarget, type Target, targetText } from "../target.ts";
 import { durationMs, integer } from "./flags.ts";
 
 interface BenchFlags {
   readonly model?: string;
-  readonly apiKey: string;
+  readonly apiKey?: string;
   readonly only: readonly BenchName[];
   readonly runs: number;
   readonly hardware: HardwareName | "auto";
@@ -40,29 +41,17 @@ interface BenchFlags {
   readonly json?: boolean;
 }
 
-/** Where to ask, and as whom. */
-interface Target {
-  readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-const LOCAL = readTarget("http://127.0.0.1:8000");
-/** Nothing could be measured. */
-const EXIT_DEAD = 4;
-const MODELS_LIMIT_MS = 10_000;
+const LOCAL = "http://127.0.0.1:8000";
+/** Of what the server says of its machine. */
+const STATUS_LIMIT_MS = 10_000;
 
 export function configureBench(program: Command): void {
   program
     .command("bench")
-    .argument(
-      "[target]",
-      "the server, such as https://example.com or https://example.com/v1",
-      readTarget,
-      LOCAL,
-    )
+    .argument("[target]", "the server, such as https://example.com or https://example.com/v1", LOCAL)
     .description("the standard benchmarks: speed by length, concurrency, model and hardware profiles")
     .option("--model <id>", "model (default: the first that the server lists)")
-    .option("--api-key <key>", "bearer token", "none")
+    .addOption(new Option("--api-key <key>", "bearer token").env("OPENAI_API_KEY"))
     .option("--only <names>", `some of them, by commas: ${BENCH_NAMES.join(", ")}`, readNames, BENCH_NAMES)
     .option("--runs <count>", "answers of each length in `speed`", integer(1, 1000), 5)
     .addOption(
@@ -76,22 +65,24 @@ export function configureBench(program: Command): void {
     .action(bench);
 }
 
-async function bench(url: URL, flags: BenchFlags, command: Command): Promise<void> {
-  const at: Target = { url, headers: { authorization: `Bearer ${flags.apiKey}` } };
+async function bench(text: string, flags: BenchFlags): Promise<void> {
+  const target = readTarget(
+    text,
+    flags.apiKey === undefined ? {} : { authorization: `Bearer ${flags.apiKey}` },
+  );
   const startedAt = new Date().toISOString();
-  const model = flags.model ?? (await firstModel(at).catch(dead));
-  const [platform, hardware] = await Promise.all([getPlatformInfo(), findHardware(at, flags.hardware)]);
+  const model = flags.model ?? (await firstModel(target));
+  const [platform, hardware] = await Promise.all([getPlatformInfo(), findHardware(target, flags.hardware)]);
   const progress = createProgress(answersOf(flags.only, flags.runs));
   const failures: Record<string, number> = {};
   const client = createClient({
-    origin: at.url.origin,
+    ...target,
     connections: Math.max(...CONCURRENCY_LEVELS),
-    headers: at.headers,
     timeoutMs: flags.timeout,
   });
   const ask = createAsk({
     client,
-    path: `${at.url.pathname}/chat/completions`,
+    path: `${target.pathPrefix}/v1/chat/completions`,
     model,
     nonce: randomBytes(4).toString("hex"),
     onAnswer({ failure }: Answer) {
@@ -111,7 +102,7 @@ async function bench(url: URL, flags: BenchFlags, command: Command): Promise<voi
       schemaVersion: 1,
       startedAt,
       finishedAt: new Date().toISOString(),
-      target: `${at.url.origin}${at.url.pathname}`,
+      target: targetText(target),
       model,
       versions: { sluice: pkg.version, node: process.version },
       platform: { system: platform.system, machine: platform.machine, cpuModel: platform.cpuModel },
@@ -126,58 +117,29 @@ async function bench(url: URL, flags: BenchFlags, command: Command): Promise<voi
     progress.stop();
     await client.close();
   }
-  const text = `${JSON.stringify(report, null, 2)}\n`;
+  const json = `${JSON.stringify(report, null, 2)}\n`;
   if (flags.out !== undefined) {
     await mkdir(dirname(flags.out), { recursive: true });
-    await writeFile(flags.out, text);
+    await writeFile(flags.out, json);
   }
-  process.stdout.write(flags.json === true ? text : benchText(report));
+  process.stdout.write(flags.json === true ? json : benchText(report));
   const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
-  if (failed === answersOf(flags.only, flags.runs)) process.exitCode = EXIT_DEAD;
-
-  function dead(error: unknown): never {
-    return command.error(`error: ${String(error instanceof Error ? error.message : error)}`, {
-      exitCode: EXIT_DEAD,
-    });
-  }
-}
-
-/** Scheme, host and the API's root: `http://host:8000` means `http://host:8000/v1`. */
-function readTarget(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol))
-    throw new InvalidArgumentError(`${JSON.stringify(text)} is no URL; write http://127.0.0.1:8000`);
-  const path = url.pathname.replace(/\/+$/, "");
-  url.pathname = path === "" ? "/v1" : path;
-  return url;
-}
-
-const modelList = z.object({ data: z.array(z.object({ id: z.string() })).min(1) });
-
-async function firstModel(target: Target): Promise<string> {
-  const url = `${target.url.origin}${target.url.pathname}/models`;
-  const list = modelList.safeParse(await getJson(url, target.headers));
-  const first = list.data?.data[0];
-  if (first === undefined) throw new Error(`${url} lists no models; name one with --model`);
-  return first.id;
+  if (failed === answersOf(flags.only, flags.runs)) process.exitCode = EXIT.dead;
 }
 
 /** As named; else what a Sluice says of its machine; else this machine, if the server is on it. */
-async function findHardware({ url, headers }: Target, name: HardwareName | "auto"): Promise<Hardware | null> {
+async function findHardware(target: Target, name: HardwareName | "auto"): Promise<Hardware | null> {
   if (name !== "auto") return hardwareNamed(name);
-  const status = await getJson(`${url.origin}${url.pathname}/system/status`, headers).catch(() => undefined); // Others have none.
-  const parsed = statusSchema.safeParse(status);
+  const parsed = statusSchema.safeParse(await readStatus(target).catch(() => undefined)); // Others have none.
   if (parsed.success) return hardwareOf(parsed.data.platform);
-  const isHere = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
+  const isHere = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(target.origin).hostname);
   return isHere ? hardwareOf(await getPlatformInfo({ isThorough: true })) : null;
 }
 
-async function getJson(url: string, headers: Readonly<Record<string, string>>): Promise<unknown> {
-  const limits = { headersTimeout: MODELS_LIMIT_MS, bodyTimeout: MODELS_LIMIT_MS };
-  const { statusCode, body } = await request(url, { headers, ...limits });
-  const text = await body.text();
-  if (statusCode !== 200) throw new Error(`${url} answered ${statusCode}: ${text.slice(0, 200)}`);
-  return JSON.parse(text);
+async function readStatus({ origin, pathPrefix, headers }: Target): Promise<unknown> {
+  const limits = { headersTimeout: STATUS_LIMIT_MS, bodyTimeout: STATUS_LIMIT_MS };
+  const { body } = await request(`${origin}${pathPrefix}/v1/system/status`, { headers, ...limits });
+  return await body.json();
 }
 
 function readNames(text: string): readonly BenchName[] {

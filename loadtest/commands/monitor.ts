@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { createMonitor, type Monitor } from "../../runtime-node/monitor.ts";
 import { growthLine, type MonitorExport, memoryBaseline, memoryGrowth, sampleLine } from "../monitor.ts";
+import { InputError } from "../profile.ts";
 import { durationMs, integer } from "./flags.ts";
 
 interface MonitorFlags {
@@ -36,10 +37,10 @@ export function configureMonitor(program: Command): void {
     .action(monitor);
 }
 
-async function monitor(flags: MonitorFlags, command: Command): Promise<void> {
+async function monitor(flags: MonitorFlags): Promise<void> {
   const sampler = createMonitor(flags.pid === undefined ? {} : { pid: flags.pid });
   if (flags.pid !== undefined && (await sampler.current()).rssBytes === null)
-    command.error(`error: no process has the id ${flags.pid}; see ps, or leave --pid out`, { exitCode: 2 });
+    throw new InputError(`no process has the id ${flags.pid}; see ps, or leave --pid out`);
   let baseline: number | undefined;
   try {
     baseline = await watch(sampler, flags);

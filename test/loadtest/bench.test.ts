@@ -2,10 +2,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { benchConcurrency, benchModels, benchSpeed, createAsk, sizeOf } from "../../loadtest/bench.ts";
 import { benchText } from "../../loadtest/bench-report.ts";
 import { hardwareNamed, hardwareOf } from "../../loadtest/hardware.ts";
-import { MOCK_MODEL, type Mock, type MockOptions, startMock } from "../../loadtest/mock.ts";
+import { type Mock, type MockOptions, startMock } from "../../loadtest/mock.ts";
 import { type Client, createClient } from "../../loadtest/request.ts";
 import type { Gpu, PlatformInfo } from "../../shared/detector.ts";
 
+const MOCK_MODEL = "mock";
 const GIB = 1024 ** 3;
 const running: { readonly mock: Mock; readonly client: Client }[] = [];
 
@@ -18,7 +19,7 @@ afterEach(async () => {
 
 /** Asks a mock of its own; `prompts` has what was asked. */
 async function askMock(options: MockOptions = {}) {
-  const mock = await startMock({ tokens: 1000, ttftMs: 5, ...options });
+  const mock = await startMock({ tokens: 1000, ...options });
   const client = createClient({ origin: mock.url, connections: null, headers: {}, timeoutMs: 10_000 });
   running.push({ mock, client });
   const prompts: string[] = [];

@@ -30,7 +30,6 @@ export interface Evidence {
 export function releaseLines({ outcomes, documentProblems }: Evidence): readonly ReleaseLine[] {
   const find = (name: Outcome["name"]) => outcomes.find((outcome) => outcome.name === name);
   const figure = (name: Outcome["name"], key: string) => find(name)?.figures[key];
-  const stress = find("stress");
   const success = figure("stress", "successPercent");
   return [
     tested("all unit tests pass", [find("unit")]),
@@ -95,15 +94,7 @@ export function releaseLines({ outcomes, documentProblems }: Evidence): readonly
       GOALS.memoryGrowthMiB,
       "MiB",
     ),
-    goal(
-      "goal",
-      "CPU of the server, of all cores, mean over the stress run",
-      figure("stress", "serverCpuPercent"),
-      "<",
-      GOALS.cpuPercent,
-      "%",
-    ),
-    valid(stress),
+    cpu(find("stress")),
   ];
 }
 
@@ -155,15 +146,15 @@ function goal(
   return { kind, name, target, measured: `${round(value)} ${unit}`, isPassed };
 }
 
-function valid(stress: Outcome | undefined): ReleaseLine {
-  const isPassed = stress?.figures.isValid === "true";
-  const reasons = stress?.failures.filter((failure) => failure.startsWith("invalid")) ?? ["not run"];
+/** What a server takes of a machine that is short of CPU says little: such a figure has not passed. */
+function cpu(stress: Outcome | undefined): ReleaseLine {
+  const name = "CPU of the server, of all cores, mean over the stress run";
+  const line = goal("goal", name, stress?.figures.serverCpuPercent, "<", GOALS.cpuPercent, "%");
+  if (stress?.figures.isValid !== "false") return line;
   return {
-    kind: "goal",
-    name: "the load tester was not the limit",
-    target: "valid by its own check",
-    measured: isPassed ? "valid" : reasons.join("; "),
-    isPassed,
+    ...line,
+    measured: `${line.measured}, but the machine was busy with other things`,
+    isPassed: false,
   };
 }
 
