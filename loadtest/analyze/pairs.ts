@@ -5,6 +5,8 @@ import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 export interface Paired {
   readonly name: string;
   readonly better: "lower" | "higher";
+  /** A tail is noisy by nature: that it can't be called equal doesn't keep the whole from it. */
+  readonly isTail: boolean;
   readonly a: readonly number[];
   readonly b: readonly number[];
 }
@@ -20,6 +22,7 @@ export type Verdict = "better" | "worse" | "small" | "equal" | "noise";
 export interface Ratio {
   readonly name: string;
   readonly better: Paired["better"];
+  readonly isTail: boolean;
   /** Geometric means over the pairs. */
   readonly a: number;
   readonly b: number;
@@ -63,29 +66,32 @@ export function comparePairs(measures: readonly Paired[], options: PairOptions):
   return samples.map(({ measure, logs, mean, error }) => {
     const reach = logs.length < LEAST_PAIRS ? Number.POSITIVE_INFINITY : width * error;
     const interval = { ratio: Math.exp(mean), low: Math.exp(mean - reach), high: Math.exp(mean + reach) };
-    const { name, better, a } = measure;
+    const { name, better, isTail, a } = measure;
     const means = { a: geometricMean(a), b: geometricMean(a) * interval.ratio };
     const verdict = verdictOf(interval, better, options.delta);
-    return { name, better, ...means, ...interval, pairs: logs.length, verdict };
+    return { name, better, isTail, ...means, ...interval, pairs: logs.length, verdict };
   });
 }
 
 /**
- * How many pairs the interval of every measure takes to fit within delta, judged by how much the pairs so far
+ * How many pairs the interval of every measure but tails takes to fit within delta, judged by how much the pairs so far
  * differ from each other (never by how far apart the targets seem: stopping on that would find differences that
  * are not there).
  */
 export function pairsNeeded(ratios: readonly Ratio[], delta: number): number {
-  return ratios.reduce((most, { low, high, pairs }) => {
-    const reach = Math.log(high / low) / 2;
-    return Math.max(most, Math.ceil(pairs * (reach / Math.log1p(delta)) ** 2));
-  }, LEAST_PAIRS);
+  return ratios
+    .filter(({ isTail }) => !isTail)
+    .reduce((most, { low, high, pairs }) => {
+      const reach = Math.log(high / low) / 2;
+      return Math.max(most, Math.ceil(pairs * (reach / Math.log1p(delta)) ** 2));
+    }, LEAST_PAIRS);
 }
 
-/** Of a comparison as a whole: any real difference; else noise where a measure stays undecided; else equal. */
+/** Of a comparison as a whole: any real difference; else noise where a measure (no tail) is noise; else equal. */
 export function overall(ratios: readonly Ratio[]): "different" | "equal" | "noise" {
   if (ratios.some(({ verdict }) => verdict === "better" || verdict === "worse")) return "different";
-  return ratios.length > 0 && ratios.every(({ verdict }) => verdict !== "noise") ? "equal" : "noise";
+  const central = ratios.filter(({ isTail }) => !isTail);
+  return central.length > 0 && central.every(({ verdict }) => verdict !== "noise") ? "equal" : "noise";
 }
 
 function verdictOf(

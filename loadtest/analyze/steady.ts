@@ -5,33 +5,11 @@ export interface Load {
   readonly ttftMs: number | undefined;
 }
 
-/** When a user was there, in ms of the run. */
-export interface Presence {
-  /** End of its first request: the server and the connection are warm. */
-  readonly warmAtMs: number;
-  readonly leftAtMs: number;
-}
-
-export interface Span {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
 /** One-sided, 95 %. */
 const NORMAL_95 = 1.645;
 /** A slope that adds less than this share of the mean over the whole window is no queue building up. */
 const RISE = 0.25;
 const LEAST_SECONDS = 8;
-
-/**
- * The part of a closed-loop run in which every user was at work: from the last user's first answer to the first
- * user's leaving, without the ramp and the tail that dilute throughput. Undefined when there was no such time.
- */
-export function steadyWindow(users: readonly Presence[]): Span | undefined {
-  const fromMs = users.reduce((latest, { warmAtMs }) => Math.max(latest, warmAtMs), 0);
-  const toMs = users.reduce((first, { leftAtMs }) => Math.min(first, leftAtMs), Number.POSITIVE_INFINITY);
-  return users.length > 0 && fromMs < toMs ? { fromMs, toMs } : undefined;
-}
 
 /**
  * Whether an open loop asked for more than the server can do: requests in flight and TTFT both rise over the

@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { chartsOf } from "../report/charts.ts";
 import { tableText } from "../report/console.ts";
 import { type LocustRun, locustOverview, locustTables, readLocust } from "../report/locust.ts";
 import { readResult } from "../report/stored.ts";
 import { summaryText } from "../report/summary.ts";
 import { type Language, type Say, speak } from "../report/words.ts";
-import { writeDrawings, writeReport } from "../report/write.ts";
-import { languageOption, orExit } from "./report-flags.ts";
+import { writePage, writeReport } from "../report/write.ts";
+import { languageOption } from "./report-flags.ts";
 
 interface AnalyzeFlags {
   readonly out?: string;
@@ -24,7 +25,7 @@ export function configureAnalyze(program: Command): void {
     .option("--out <dir>", "where to draw it (default: the run's folder; of Locust's files: <prefix>_report)")
     .addOption(languageOption())
     .option("--json", "print the result as JSON, and nothing else")
-    .action((run: string, flags: AnalyzeFlags, command: Command) => orExit(command, analyze(run, flags)));
+    .action(analyze);
 }
 
 async function analyze(run: string, flags: AnalyzeFlags): Promise<void> {
@@ -43,7 +44,7 @@ async function analyze(run: string, flags: AnalyzeFlags): Promise<void> {
 async function analyzeLocust(prefix: string, flags: AnalyzeFlags): Promise<void> {
   const run = await readLocust(prefix);
   const dir = flags.out ?? `${prefix}_report`;
-  await writeDrawings(dir, [run.drawing], (say) => contentOf(prefix, run, say), { language: flags.lang });
+  await writePage(dir, (say) => contentOf(prefix, run, say), { language: flags.lang });
   const { endpoints, aggregated, failures } = run;
   const say = speak(flags.lang);
   const text = [locustOverview(run, say), ...locustTables(run, say)].map(tableText).join("\n");
@@ -61,5 +62,6 @@ function contentOf(prefix: string, run: LocustRun, say: Say) {
     notices: [],
     summary: [locustOverview(run, say)],
     details: locustTables(run, say),
+    charts: chartsOf([run.drawing], say),
   };
 }

@@ -3,16 +3,17 @@ import { basename, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { overall } from "../analyze/pairs.ts";
 import { pairedSlices } from "../analyze/slices.ts";
+import { chartsOf } from "../report/charts.ts";
 import { noticeText, tableText } from "../report/console.ts";
 import { drawingOf } from "../report/drawing.ts";
 import type { Notice } from "../report/overview.ts";
-import { type NamedRatio, namedRatios, ratioNotice, ratioTable } from "../report/ratios.ts";
+import { isTooShort, type NamedRatio, namedRatios, ratioNotice, ratioTable } from "../report/ratios.ts";
 import { readResult } from "../report/stored.ts";
 import { runsTable } from "../report/tables.ts";
 import { type Language, type Say, speak } from "../report/words.ts";
-import { writeDrawings } from "../report/write.ts";
+import { writePage } from "../report/write.ts";
 import type { Result } from "../result.ts";
-import { languageOption, orExit, share } from "./report-flags.ts";
+import { languageOption, share } from "./report-flags.ts";
 
 interface CompareFlags {
   /** 0 to 1. */
@@ -41,8 +42,8 @@ export function configureCompare(program: Command): void {
     .option("--out <dir>", "write compare.json, report.html and charts/*.png there")
     .addOption(languageOption())
     .option("--json", "print the comparison as JSON, and nothing else")
-    .action((baseline: string, others: string[], flags: CompareFlags, command: Command) =>
-      orExit(command, compare([baseline, ...others], flags)),
+    .action((baseline: string, others: string[], flags: CompareFlags) =>
+      compare([baseline, ...others], flags),
     );
 }
 
@@ -54,9 +55,8 @@ async function compare(dirs: readonly string[], flags: CompareFlags): Promise<vo
   const comparisons = comparisonsOf(runs, flags.delta);
   const json = `${JSON.stringify({ delta: flags.delta, comparisons: comparisons.map(jsonOf) }, null, 2)}\n`;
   if (flags.out !== undefined) {
-    const drawings = runs.map(({ name, result }) => drawingOf(name, result));
     const content = (say: Say) => contentOf(runs, comparisons, flags.delta, say);
-    await writeDrawings(flags.out, drawings, content, { language: flags.lang });
+    await writePage(flags.out, content, { language: flags.lang });
     await writeFile(join(flags.out, "compare.json"), json);
   }
   if (flags.json === true) process.stdout.write(json);
@@ -80,6 +80,7 @@ function contentOf(runs: readonly Run[], comparisons: readonly Comparison[], del
   const answers = comparisons
     .filter(({ baseline, run }) => isValid(baseline) && isValid(run))
     .map(({ run, ratios }): Notice => {
+      if (isTooShort(ratios)) return { text: `${run}: ${say("tooShort")}`, tone: "warn" };
       const answer = ratioNotice(ratios, say);
       return { ...answer, text: `${run}: ${answer.text}` };
     });
@@ -91,6 +92,10 @@ function contentOf(runs: readonly Run[], comparisons: readonly Comparison[], del
       ratioTable(ratios, { a: baseline, b: run }, delta, say),
     ),
     details: [runsTable(runs, say)],
+    charts: chartsOf(
+      runs.map(({ name, result }) => drawingOf(name, result)),
+      say,
+    ),
   };
 }
 

@@ -1,5 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { StoredRunError } from "../report/stored.ts";
+import { InvalidArgumentError, Option } from "commander";
 
 /** What every command that writes for people has. */
 export function languageOption(): Option {
@@ -16,14 +15,4 @@ export function share(text: string): number {
   throw new InvalidArgumentError(
     `${JSON.stringify(text)} is no share; write a percentage above 0 such as 5%.`,
   );
-}
-
-/** Ends with 2 and a message where a folder or file that was named is the problem. */
-export async function orExit(command: Command, work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!(error instanceof StoredRunError)) throw error;
-    command.error(`error: ${error.message}`, { exitCode: 2 });
-  }
 }

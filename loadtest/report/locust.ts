@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { InputError } from "../profile.ts";
 import { type Drawing, thin } from "./drawing.ts";
-import { StoredRunError } from "./stored.ts";
 import { figure, plain, type Table, toned } from "./tables.ts";
 import type { Say } from "./words.ts";
 
@@ -35,7 +35,7 @@ type Row = ReadonlyMap<string, string>;
 
 /**
  * Reads `PREFIX_stats.csv`, `PREFIX_stats_history.csv` and, where it is there, `PREFIX_failures.csv`. Rejects with
- * a `StoredRunError` when one of the first two can't be read or lacks a column it needs.
+ * an `InputError` when one of the first two can't be read or lacks a column it needs.
  */
 export async function readLocust(prefix: string): Promise<LocustRun> {
   const stats = rowsOf(await read(`${prefix}_stats.csv`)).map(lineOf);
@@ -47,7 +47,7 @@ export async function readLocust(prefix: string): Promise<LocustRun> {
     occurrences: Number(row.get("Occurrences")),
   }));
   const aggregated = stats.find(({ name }) => name === "Aggregated");
-  if (aggregated === undefined) throw new StoredRunError(`${prefix}_stats.csv has no line named Aggregated`);
+  if (aggregated === undefined) throw new InputError(`${prefix}_stats.csv has no line named Aggregated`);
   const endpoints = stats.filter((line) => line !== aggregated);
   return { endpoints, aggregated, failures, drawing: drawingOf(prefix, history) };
 }
@@ -132,7 +132,7 @@ function number(row: Row, column: string): number {
   const text = row.get(column);
   const value = Number(text);
   if (text === undefined || text === "" || Number.isNaN(value))
-    throw new StoredRunError(
+    throw new InputError(
       `not Locust's CSV: column ${column} is ${text === undefined ? "missing" : JSON.stringify(text)}`,
     );
   return value;
@@ -146,7 +146,7 @@ async function read(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    throw new StoredRunError(`${path} can't be read; Locust writes it with --csv`, { cause });
+    throw new InputError(`${path} can't be read; Locust writes it with --csv`, { cause });
   }
 }
 

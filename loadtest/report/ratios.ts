@@ -43,6 +43,11 @@ export function ratioTable(
   };
 }
 
+/** Whether there are too few pairs for any answer. */
+export function isTooShort(ratios: readonly NamedRatio[]): boolean {
+  return ratios.every(({ pairs }) => pairs < LEAST_PAIRS);
+}
+
 /** The answer in one line. */
 export function ratioNotice(ratios: readonly NamedRatio[], say: Say): Notice {
   const named = (verdicts: readonly Verdict[]) =>
@@ -50,8 +55,8 @@ export function ratioNotice(ratios: readonly NamedRatio[], say: Say): Notice {
       .filter(({ verdict }) => verdicts.includes(verdict))
       .map(({ name, ratio, low, high }) => `${say(name)} ${change(ratio)} (${change(low)} … ${change(high)})`)
       .join("; ");
-  if (ratios.every(({ pairs }) => pairs < LEAST_PAIRS)) return { text: say("tooShort"), tone: "warn" };
   const word = overall(ratios);
+  const noise = named(["noise"]) === "" ? [] : [`${say("noise")}: ${named(["noise"])}`];
   switch (word) {
     case "different":
       return {
@@ -59,7 +64,7 @@ export function ratioNotice(ratios: readonly NamedRatio[], say: Say): Notice {
         tone: ratios.some(({ verdict }) => verdict === "worse") ? "bad" : "good",
       };
     case "equal":
-      return { text: say("allEqual"), tone: "good" };
+      return { text: [say("allEqual"), ...noise].join("; "), tone: "good" };
     case "noise":
       return { text: `${say("onlyNoise")}: ${named(["noise"])}`, tone: "warn" };
     default:

@@ -145,6 +145,18 @@ const WORDS = {
     "Too short to compare: at least 6 slices of 10 s must have been measured in both runs",
     "时间太短，无法对比：两次运行都至少需要测量 6 个 10 秒时段",
   ],
+  pairsTitle: ["Two servers in turn", "两台服务器交替对比"],
+  pairs: ["Pairs", "对数"],
+  slice: ["Slice", "每次时长"],
+  concurrency: ["Streams at once", "并发流"],
+  droppedPairs: ["Pairs driven but not used", "已运行但未采用的对数"],
+  abInvalid: [
+    "INVALID: the client was the limit in too many slices; nothing here speaks of the servers",
+    "无效：过多时段的瓶颈在客户端，以下数据不能说明服务器性能",
+  ],
+  fewPairs: ["Fewer than 6 pairs could be used: nothing can be said", "可用的对数少于 6，无法得出结论"],
+  pairsChart: ["Change from A to B, pair by pair", "各对中 B 相对 A 的变化"],
+  pairAxis: ["pair", "对"],
   betweenRuns: [
     "One run each: what changed on the machines between the runs is not in these intervals. `ab` takes turns, so there it is.",
     "每方仅一次运行：两次运行之间机器状态的变化未计入区间。`loadtest ab` 交替测量，可以消除这一影响。",

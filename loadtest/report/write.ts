@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Result } from "../result.ts";
 import { chartsOf } from "./charts.ts";
 import { failuresCsv, historyCsv, statsCsv } from "./csv.ts";
-import { type Drawing, drawingOf } from "./drawing.ts";
+import { drawingOf } from "./drawing.ts";
 import { dateText, notices, overview } from "./overview.ts";
 import { type PageContent, pageOf } from "./page.ts";
 import { pngOf } from "./png.ts";
@@ -20,27 +20,25 @@ interface Options {
  * columns), `report.html` and `charts/*.png`. The folder is made if it isn't there; what is in it is replaced.
  */
 export async function writeReport(dir: string, result: Result, options: Options): Promise<void> {
-  await writeDrawings(dir, [drawingOf(result.plan.target, result)], (say) => contentOf(result, say), options);
+  await writePage(dir, (say) => contentOf(result, say), options);
   await writeFile(join(dir, "stats.csv"), statsCsv(result));
   await writeFile(join(dir, "stats_history.csv"), historyCsv(result));
   await writeFile(join(dir, "failures.csv"), failuresCsv(result));
 }
 
-/** `report.html` and `charts/*.png`, of one run or of several laid over each other. */
-export async function writeDrawings(
+/** `report.html` and `charts/*.png`. */
+export async function writePage(
   dir: string,
-  drawings: readonly Drawing[],
-  content: (say: Say) => Omit<PageContent, "charts">,
+  content: (say: Say) => PageContent,
   { language }: Options,
 ): Promise<void> {
   await mkdir(join(dir, "charts"), { recursive: true });
-  for (const chart of chartsOf(drawings, speak("en")))
+  for (const chart of content(speak("en")).charts)
     await writeFile(join(dir, "charts", `${chart.id}.png`), pngOf(chart));
-  const page = pageOf((say) => ({ ...content(say), charts: chartsOf(drawings, say) }), language);
-  await writeFile(join(dir, "report.html"), page);
+  await writeFile(join(dir, "report.html"), pageOf(content, language));
 }
 
-function contentOf(result: Result, say: Say): Omit<PageContent, "charts"> {
+function contentOf(result: Result, say: Say): PageContent {
   const { plan, startedAt, tool } = result;
   return {
     title: say("report"),
@@ -54,6 +52,7 @@ function contentOf(result: Result, say: Say): Omit<PageContent, "charts"> {
       finishReasons(result.aggregated, say),
       clientChecks(result, say),
     ]),
+    charts: chartsOf([drawingOf(plan.target, result)], say),
   };
 }
 

@@ -26,7 +26,13 @@ function measure(seed: number, pairs: number, slower: number): readonly Paired[]
     const sign = better === "higher" ? -1 : 1;
     const logs = shared.map((common) => sign * (Math.log1p(slower) + noise * (0.8 * common + 0.6 * gauss())));
     const a = Array.from({ length: pairs }, () => 100 * Math.exp(gauss() / 3));
-    return { name, better, a, b: a.map((each, at) => each * Math.exp(logs[at] ?? 0)) };
+    return {
+      name,
+      better,
+      isTail: name.endsWith("p95"),
+      a,
+      b: a.map((each, at) => each * Math.exp(logs[at] ?? 0)),
+    };
   });
 }
 
@@ -123,16 +129,34 @@ describe("comparePairs", () => {
 });
 
 describe("pairsNeeded", () => {
-  it("asks for four times the pairs when the interval is twice too wide", () => {
-    const ratio = { name: "e2e p50", better: "lower", verdict: "noise", pairs: 8, a: 50, b: 50 } as const;
-    const wide = { ...ratio, ratio: 1, low: Math.exp(-0.0999), high: Math.exp(0.0999) };
+  it("asks for four times the pairs when the interval is twice too wide, and for none more for a tail", () => {
+    const same = Array.from({ length: 8 }, () => 50);
+    const [ratio] = comparePairs([paired(same, same)], { delta: DELTA });
+    if (ratio === undefined) throw new Error("one measure gives one ratio");
+    const wide = { ...ratio, low: Math.exp(-0.0999), high: Math.exp(0.0999) };
     expect(pairsNeeded([wide], Math.expm1(0.05))).toBe(32);
-    expect(pairsNeeded([{ ...wide, low: 0.99, high: 1.01 }], 0.05)).toBe(LEAST_PAIRS);
+    expect(pairsNeeded([{ ...wide, isTail: true }], Math.expm1(0.05))).toBe(LEAST_PAIRS);
+    expect(pairsNeeded([ratio], 0.05)).toBe(LEAST_PAIRS);
+  });
+});
+
+describe("overall", () => {
+  it("is equal though a tail is noise, and different when a tail really differs", () => {
+    const same = Array.from({ length: 8 }, () => 50);
+    const noisy = [40, 60, 45, 70, 30, 55, 62, 38];
+    const central = paired(same, same);
+    const tail = (b: readonly number[]) => ({ ...paired(same, b), name: "e2e p95", isTail: true });
+    expect(overall(comparePairs([central, tail(noisy)], { delta: DELTA }))).toBe("equal");
+    expect(overall(comparePairs([central, { ...tail(noisy), isTail: false }], { delta: DELTA }))).toBe(
+      "noise",
+    );
+    const twice = same.map((each) => each * 2);
+    expect(overall(comparePairs([central, tail(twice)], { delta: DELTA }))).toBe("different");
   });
 });
 
 const latency = fc.double({ min: 0.5, max: 5000, noNaN: true });
 
 function paired(a: readonly number[], b: readonly number[]): Paired {
-  return { name: "e2e p50", better: "lower", a, b };
+  return { name: "e2e p50", better: "lower", isTail: false, a, b };
 }
