@@ -1,6 +1,7 @@
 import { type Config, ConfigError } from "../shared/config.ts";
 import { detectBestEngine, type EngineChoice, type PlatformInfo } from "../shared/detector.ts";
 import type { EngineStatus } from "../shared/engine.ts";
+import { type Access, OPEN_TODO, OPEN_WARNING } from "./access.ts";
 import { formatBytes } from "./engines/fit.ts";
 import type { FoundPython } from "./engines/process-python.ts";
 
@@ -33,6 +34,8 @@ export interface DoctorEffects {
     choice: EngineChoice,
     model: Config["models"][number],
   ): Promise<EngineStatus | "remote" | "untried">;
+  /** Where money and keys are kept, and who may use the server by them. */
+  findAccess(config: Config): Promise<{ readonly ledger: string; readonly access: Access }>;
   /** How many models the backend lists. */
   countModels(backend: Config["backends"][number]): Promise<number>;
 }
@@ -45,7 +48,7 @@ export async function examine(effects: DoctorEffects): Promise<Report> {
   if (config !== undefined) {
     const choice = config.models.length === 0 ? undefined : choose(config, info);
     if (choice !== undefined) rows.push(choiceRow(choice));
-    rows.push(await portRow(effects, config));
+    rows.push(await portRow(effects, config), ...(await accessRows(effects, config)));
     for (const model of config.models)
       if (choice !== undefined) rows.push(...(await modelRows(effects, choice, model)));
     rows.push(...(await backendRows(effects, config)));
@@ -157,6 +160,28 @@ async function portRow({ listen }: DoctorEffects, { host, port }: Config): Promi
         `${place} can't be listened on (${code})`,
         "Choose another address with --host or HOST.",
       );
+  }
+}
+
+async function accessRows(effects: DoctorEffects, config: Config): Promise<readonly Row[]> {
+  try {
+    const { ledger, access } = await effects.findAccess(config);
+    const found = row("ledger", "ok", ledger);
+    switch (access.kind) {
+      case "open":
+        return [found, row("keys", "warn", OPEN_WARNING, OPEN_TODO)];
+      case "keys":
+        return [found, row("keys", "ok", String(access.keys))];
+      case "admin":
+        return [
+          found,
+          row("keys", "warn", "none: nobody is served yet", "Make one with `sluice keys create`."),
+        ];
+      default:
+        return access satisfies never;
+    }
+  } catch (error) {
+    return [row("keys", "fail", messageOf(error))];
   }
 }
 

@@ -2,12 +2,17 @@
 import { Command } from "commander";
 import pkg from "../package.json" with { type: "json" };
 import { ConfigError } from "../shared/config.ts";
+import { ApiError } from "../shared/openai/errors.ts";
+import { configureAccounts } from "./commands/accounts.ts";
 import { configureDoctor } from "./commands/doctor.ts";
+import { configureKeys } from "./commands/keys.ts";
+import { configureLedger } from "./commands/ledger.ts";
 import { configurePull } from "./commands/pull.ts";
 import { configureServe } from "./commands/serve.ts";
+import { InputError } from "./input-error.ts";
 import { DownloadError } from "./models/download.ts";
 
-/** Wrong input (a config, a flag, a model that can't be had); 1 is for everything else that fails. */
+/** Wrong input (a config, a flag, a key that isn't there, a model that can't be had); 1 is for everything else that fails. */
 const EXIT_BAD_INPUT = 2;
 
 const program = new Command("sluice")
@@ -18,10 +23,18 @@ const program = new Command("sluice")
 configureServe(program);
 configurePull(program);
 configureDoctor(program);
+configureKeys(program);
+configureAccounts(program);
+configureLedger(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
   console.error(error instanceof Error ? `sluice: ${error.message}` : error);
-  process.exit(error instanceof ConfigError || error instanceof DownloadError ? EXIT_BAD_INPUT : 1);
+  process.exit(isBadInput(error) ? EXIT_BAD_INPUT : 1);
+}
+
+function isBadInput(error: unknown): boolean {
+  if (error instanceof ApiError) return error.status < 500;
+  return [ConfigError, DownloadError, InputError].some((kind) => error instanceof kind);
 }

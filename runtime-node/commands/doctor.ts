@@ -1,13 +1,17 @@
+import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Command } from "commander";
 import { createHttpEngine } from "../../functions/backends/http-engine.ts";
+import { createLog } from "../../functions/log.ts";
 import type { Config } from "../../shared/config.ts";
 import type { PlatformInfo } from "../../shared/detector.ts";
+import { accessOf } from "../access.ts";
 import { readConfig } from "../config-file.ts";
 import { type DoctorEffects, examine } from "../doctor.ts";
 import { doctorTable } from "../doctor-table.ts";
 import { createLlamaCppEngine } from "../engines/llama-cpp.ts";
 import { findPython } from "../engines/process-python.ts";
+import { ledgerPath, ledgerPlace, openStore } from "../ledger/open-store.ts";
 import { defaultCacheDir, resolveModel } from "../models/download.ts";
 import { getPlatformInfo } from "../probe.ts";
 import { thisMachine } from "../probe-effects.ts";
@@ -56,6 +60,24 @@ function effectsOf(info: PlatformInfo, flags: DoctorFlags): DoctorEffects {
       if (/^(hf:|https?:)/.test(model.source)) return "remote";
       if (config === undefined || flags.quick === true || choice.engine !== "llama_cpp") return "untried";
       return await loadOnce(config, info, model);
+    },
+    findAccess: async (read) => {
+      const ledger = ledgerPlace(read);
+      // Looking must not make a file; where none is there yet, only the configuration can hold keys.
+      const isThere = read.ledger.store !== "sqlite" || existsSync(ledgerPath(read.ledger));
+      const opened = isThere ? read : { ...read, ledger: { store: "memory" as const } };
+      const store = await openStore(
+        opened,
+        createLog("error", () => {}),
+      );
+      try {
+        return {
+          ledger: isThere ? ledger : `${ledger}, made at the first start`,
+          access: await accessOf(read, store.directory),
+        };
+      } finally {
+        await store.close();
+      }
     },
     countModels: async ({ id, url, apiKey, headers = {}, connectTimeoutMs }) => {
       const { transport, close } = createTransport(Math.min(connectTimeoutMs, BACKEND_MS));

@@ -3,13 +3,16 @@ import type { Log } from "../../functions/deps.ts";
 import { createLog } from "../../functions/log.ts";
 import pkg from "../../package.json" with { type: "json" };
 import type { Config } from "../../shared/config.ts";
+import { keepConfiguredAccounts } from "../../shared/configured-directory.ts";
 import { detectBestEngine, type EngineChoice, type PlatformInfo } from "../../shared/detector.ts";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
+import { accessOf } from "../access.ts";
 import { banner } from "../banner.ts";
 import { readConfig } from "../config-file.ts";
 import { createLlamaCppEngine } from "../engines/llama-cpp.ts";
 import { ggufModels, superviseEngine } from "../engines/supervise.ts";
+import { ledgerPlace, openStore } from "../ledger/open-store.ts";
 import { createProgressBar, defaultCacheDir, resolveModel } from "../models/download.ts";
 import { createMonitor } from "../monitor.ts";
 import { getPlatformInfo } from "../probe.ts";
@@ -44,6 +47,9 @@ export function configureServe(program: Command): void {
 async function serve(flags: ServeFlags): Promise<void> {
   const { config, path } = await readConfig({ path: flags.config, env: process.env, overrides: flags });
   const log = createLog(config.log.level, (line) => process.stderr.write(`${line}\n`));
+  const store = await openStore(config, log);
+  const access = await accessOf(config, store.directory);
+  await keepConfiguredAccounts(config, store.directory, Date.now());
   const info = await getPlatformInfo();
   const choice = config.models.length === 0 ? undefined : chooseEngine(config, info);
   const local = choice === undefined ? undefined : await createLocalEngine(choice, config, info, log);
@@ -51,7 +57,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const platform = { info: { ...info }, sample: async () => ({ ...(await monitor.current()) }) };
 
   await local?.initialize();
-  const server = await listen(() => startServer({ config, local, platform, log }), config);
+  const server = await listen(() => startServer({ config, local, store, platform, log }), config);
   stopOnSignal(server, log);
   // It listens before its models are there: until then they answer 503 with a time to retry.
   if (local !== undefined && choice !== undefined) await loadModels(local, choice, config);
@@ -63,6 +69,8 @@ async function serve(flags: ServeFlags): Promise<void> {
       configPath: path,
       choice,
       status: local?.status(),
+      access,
+      ledger: ledgerPlace(config),
     }),
   );
 }

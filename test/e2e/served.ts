@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { delimiter, dirname } from "node:path";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
 import OpenAI from "openai";
 
 export interface Served {
@@ -14,11 +16,12 @@ const START_LIMIT_MS = 150_000;
 
 const isWindows = process.platform === "win32";
 
-/** `node` is the Node that runs the tests, whatever the system has. */
+/** `node` is the Node that runs the tests, whatever the system has; the ledger is theirs alone. */
 export const childEnv: NodeJS.ProcessEnv = {
   ...process.env,
   PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ""}`,
   NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",
+  XDG_DATA_HOME: mkdtempSync(join(tmpdir(), "sluice-data-")),
 };
 
 /** Runs npm to its end. `isOffline`: it failed because packages could neither be found in its cache nor fetched. */

@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../runtime-node/main.ts", import.meta.url));
@@ -14,13 +17,13 @@ export interface Sluice {
   readonly ended: Promise<number | NodeJS.Signals | null>;
 }
 
-/** The command as a user runs it, in a process of its own. The environment is this one's without `SLUICE_…` and forced colours. */
+/** The command as a user runs it, in a process of its own. The environment is this one's without `SLUICE_…` and forced colours, with a data folder of its own. */
 export function runSluice(args: readonly string[], env: Record<string, string> = {}): Sluice {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(SLUICE_|HOST$|PORT$|FORCE_COLOR$)/.test(name),
   );
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...Object.fromEntries(inherited), ...env },
+    env: { ...Object.fromEntries(inherited), XDG_DATA_HOME: dataHome(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
@@ -61,4 +64,9 @@ export async function startSluice(
   const sluice = runSluice(["--host", "127.0.0.1", "--port", "0", ...args], env);
   const [, url = ""] = await sluice.printed(/listening\s+(http:\/\/\S+)\/v1[\s\S]*openai /);
   return { ...sluice, url };
+}
+
+/** Where one command keeps its ledger; given to others as XDG_DATA_HOME, they share it. */
+export function dataHome(): string {
+  return mkdtempSync(join(tmpdir(), "sluice-data-"));
 }

@@ -46,6 +46,7 @@ function look({ config = {}, ...more }: Found = {}) {
         sequences: 64,
       },
     }),
+    findAccess: async () => ({ ledger: "sqlite (ledger.db)", access: { kind: "keys", keys: 2 } }),
     countModels: async () => 3,
     ...more,
   });
@@ -68,6 +69,8 @@ describe("doctor", () => {
       "config: ok",
       "choice: ok",
       "port: ok",
+      "ledger: ok",
+      "keys: ok",
       "model sluice-demo: ok",
       "threads: ok",
     ]);
@@ -111,6 +114,7 @@ describe("doctor", () => {
       listen: async () => undefined,
       findPython: async () => ({ ok: false, missing: "", install: "" }),
       tryModel: async () => "untried",
+      findAccess: async () => ({ ledger: "memory", access: { kind: "open" } }),
       countModels: async () => 0,
     });
     await expect(readConfig()).rejects.toBeInstanceOf(ConfigError);
@@ -167,5 +171,21 @@ describe("doctor", () => {
       state: "warn",
       todo: expect.any(String),
     });
+  });
+
+  it("warns loudly where everybody is served, and where nobody is yet", async () => {
+    const findAccess = (kind: "open" | "admin") => async () => ({ ledger: "memory", access: { kind } });
+    expect(await rowOf("keys", { findAccess: findAccess("open") })).toMatchObject({
+      state: "warn",
+      found: expect.stringContaining("whoever reaches this port may use it"),
+      todo: expect.stringContaining("sluice keys create"),
+    });
+    expect(await rowOf("keys", { findAccess: findAccess("admin") })).toMatchObject({ state: "warn" });
+  });
+
+  it("fails where keys are required and there is none, or the ledger can't be opened", async () => {
+    const findAccess = () => Promise.reject(new Error("the file is locked"));
+    expect((await look({ findAccess })).canServe).toBe(false);
+    expect(await rowOf("keys", { findAccess })).toMatchObject({ state: "fail", found: "the file is locked" });
   });
 });
