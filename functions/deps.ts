@@ -1,12 +1,16 @@
 import type { Config } from "../shared/config.ts";
 import type { Engine } from "../shared/engine.ts";
-import type { Ledger, Price } from "../shared/ledger.ts";
+import type { Price } from "../shared/ledger.ts";
+import type { Store } from "../shared/store.ts";
+import type { AnswerStore } from "./idempotency.ts";
 
 /** What differs between hosts. Only `worker.ts` and `runtime-node/server.ts` build one. */
 export interface Deps {
   readonly config: Config;
   readonly engines: readonly EngineEntry[];
-  readonly ledger: Ledger;
+  readonly store: Store;
+  /** Answers kept for clients that repeat an `Idempotency-Key`. */
+  readonly answers: AnswerStore;
   readonly clock: Clock;
   readonly log: Log;
   readonly platform: Platform;
@@ -16,8 +20,18 @@ export interface Deps {
 export interface EngineEntry {
   readonly engine: Engine;
   readonly serves: readonly ServedModel[] | "any";
+  /** Of a configured backend; undefined for engines of this host. */
+  readonly backend?: BackendPolicy;
   /** For models of an `any` entry. */
   readonly price: Price;
+}
+
+export interface BackendPolicy {
+  readonly id: string;
+  /** When the client leaves: stop it and bill what it counted, read on and bill all, or stop it and bill nothing. */
+  readonly onAbort: "cancel" | "drain" | "free";
+  /** How long `drain` reads on at most. */
+  readonly drainMs: number;
 }
 
 export interface ServedModel {

@@ -5,43 +5,82 @@ import { encodeEvent, PING_EVENT } from "../shared/openai/sse.ts";
 
 export interface MeterOptions {
   readonly report: CallReport;
-  /** Aborting it stops the engine. */
-  readonly abort: AbortController;
-  /** Aborted when the client left or `abort` was. */
-  readonly signal: AbortSignal;
+  /** Aborted when the client is known to have left. */
+  readonly client: AbortSignal;
+  /** What becomes of the engine's work then: `stop` aborts the call, `drain` lets it come to its end. Called once. */
+  readonly onLeave: () => "stop" | "drain";
   /** The longest a client waits without a byte, in ms: a comment is sent before. 0: for ever. */
   readonly keepAliveMs: number;
   readonly checkpointMs: number;
-  /** Called every `checkpointMs` while the stream runs. Must not throw. */
+  /** Called every `checkpointMs`, and every `CHECKPOINT_TOKENS` tokens, while the stream runs. Must not throw. */
   readonly checkpoint: () => void;
+  /** Called when the first token goes out. */
+  readonly onFirstToken: () => void;
   /** Called once, however the stream ended. Must not throw. */
   readonly settle: (outcome: Outcome) => void;
 }
+
+/** A process that is killed loses at most so many tokens of a stream's bill. */
+const CHECKPOINT_TOKENS = 1000;
+/** How often the count is looked at, in chunks: a chunk rarely has more than a few tokens. */
+const CHUNKS_A_LOOK = 64;
 
 /**
  * The stream's one owner: passes the engine's bytes on, keeps the connection alive, checkpoints, and settles once, at
  * the end, the abort or the failure. `opening` may still be on its way to its headers.
  */
 export function meter(opening: Promise<Response>, options: MeterOptions): ReadableStream<Uint8Array> {
-  const { report, abort, keepAliveMs } = options;
+  const { report, client, keepAliveMs } = options;
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let isWaiting = false;
   let isQuiet = true;
   let hasLeft = false;
+  let isCancelled = false;
   let isOver = false;
+  let hasToken = false;
+  let chunks = 0;
+  let noted = 0;
 
-  const outcome = (): Outcome => (options.signal.aborted ? "client_aborted" : outcomeOf(report.failure));
   const timers: ReturnType<typeof setInterval>[] = [];
   const end = (outcome: Outcome): void => {
     if (isOver) return;
     isOver = true;
+    client.removeEventListener("abort", leave);
     for (const timer of timers) clearInterval(timer);
     options.settle(outcome);
   };
+  const count = (): void => {
+    if (hasToken && ++chunks % CHUNKS_A_LOOK !== 0) return;
+    const { completionTokens } = report.read().usage;
+    if (!hasToken && completionTokens > 0) {
+      hasToken = true;
+      options.onFirstToken();
+    }
+    if (completionTokens - noted < CHECKPOINT_TOKENS) return;
+    noted = completionTokens;
+    options.checkpoint();
+  };
+  /** Settled when the engine has stopped; a read that still waits ends as if the stream were done. */
+  const left = async (): Promise<void> => {
+    if (hasLeft || isOver) return;
+    hasLeft = true;
+    const isDrained = options.onLeave() === "drain";
+    try {
+      reader ??= readerOf(await opening);
+      if (isDrained) while (!(await reader.read()).done) count();
+      else await reader.cancel();
+    } catch {
+      // It failed by itself, or was aborted: nothing is left to read.
+    }
+    end("client_aborted");
+  };
+  const leave = () => void left();
 
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
+        client.addEventListener("abort", leave, { once: true });
+        if (client.aborted) leave();
         timers.push(setInterval(options.checkpoint, options.checkpointMs));
         if (keepAliveMs === 0) return;
         const ping = () => {
@@ -56,29 +95,27 @@ export function meter(opening: Promise<Response>, options: MeterOptions): Readab
         try {
           reader ??= readerOf(await opening);
           const step = await reader.read();
-          if (hasLeft) return;
+          if (hasLeft) return isCancelled ? undefined : controller.close();
           isQuiet = false;
-          if (!step.done) return controller.enqueue(step.value);
-          end(outcome());
+          if (!step.done) {
+            controller.enqueue(step.value);
+            return count();
+          }
+          end(outcomeOf(report.failure));
           controller.close();
         } catch (thrown) {
-          if (hasLeft) return;
+          if (hasLeft) return isCancelled ? undefined : controller.close();
           report.failure ??= toApiError(thrown);
-          end(outcome());
-          if (!options.signal.aborted)
-            controller.enqueue(encodeEvent(JSON.stringify(errorBody(report.failure))));
+          end(outcomeOf(report.failure));
+          controller.enqueue(encodeEvent(JSON.stringify(errorBody(report.failure))));
           controller.close();
         } finally {
           isWaiting = false;
         }
       },
-      async cancel(reason) {
-        // Settled below, when the engine has stopped; a read that still waits ends as if the stream were done.
-        hasLeft = true;
-        abort.abort(reason);
-        opening.catch(() => {}); // Where nothing was read yet, its failure has no reader any more.
-        await reader?.cancel(reason).catch(() => {}); // It failed by itself already: nothing is left to cancel.
-        end("client_aborted");
+      cancel() {
+        isCancelled = true;
+        return left();
       },
     },
     { highWaterMark: 0 },

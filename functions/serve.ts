@@ -1,32 +1,20 @@
-import type { CallReport, EngineCall } from "../shared/engine.ts";
+import type { CallReport } from "../shared/engine.ts";
 import type { Outcome } from "../shared/ledger.ts";
-import { ApiError } from "../shared/openai/errors.ts";
-import type { ChatRequest, CompletionRequest, EmbeddingRequest } from "../shared/openai/schemas.ts";
+import { formatUsd } from "../shared/money.ts";
+import { toApiError } from "../shared/openai/errors.ts";
 import { SSE_HEADERS } from "../shared/openai/sse.ts";
 import { NO_USAGE } from "../shared/openai/usage.ts";
-import { admit, LEASE_MS, withCap } from "./admit.ts";
+import { admit, LEASE_MS, requireModel } from "./admit.ts";
+import { type Ask, callOf, isStream, withCap } from "./ask.ts";
 import { createBreaker } from "./backends/breaker.ts";
-import type { Catalog, Target } from "./backends/catalog.ts";
+import type { Catalog } from "./backends/catalog.ts";
 import { dispatch } from "./backends/dispatch.ts";
+import { openBill } from "./bill.ts";
+import { streamWithCost, withCost } from "./cost.ts";
 import type { Deps } from "./deps.ts";
+import { idempotentId, replayed } from "./idempotency.ts";
 import { meter, outcomeOf } from "./meter.ts";
 import type { Traffic } from "./traffic.ts";
-
-/** A parsed request of one of the inference routes. */
-export type Ask = {
-  readonly requestId: string;
-  readonly account: string;
-  /** Characters of the request body. */
-  readonly bodyChars: number;
-  /** Aborted when the client leaves. */
-  readonly signal: AbortSignal;
-  /** Keeps the host alive until a promise settles, after the answer has gone out. */
-  readonly waitUntil: (promise: Promise<unknown>) => void;
-} & (
-  | { readonly route: "chat"; readonly body: ChatRequest }
-  | { readonly route: "completions"; readonly body: CompletionRequest }
-  | { readonly route: "embeddings"; readonly body: EmbeddingRequest }
-);
 
 export type Serve = (ask: Ask) => Promise<Response>;
 
@@ -35,109 +23,118 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
   const breaker = createBreaker(deps.clock);
 
   return async function serveCall(asked) {
-    const targets = catalog.targets(asked.body.model);
-    const [target] = targets;
-    if (target === undefined) throw new Error(`The pool of ${asked.body.model} is empty`);
-    const ask = withCap(asked, target);
-    const holdId = crypto.randomUUID();
-    await admit(deps, traffic, { holdId, target, ask });
+    const [first, ...others] = catalog.targets(asked.body.model);
+    if (first === undefined) throw new Error(`The pool of ${asked.body.model} is empty`);
+    const targets = [first, ...others] as const;
+    requireModel(asked.principal, asked.body.model, first.id);
+    const { account, keyId } = asked.principal;
+    const { idempotency } = asked;
+    const holdId =
+      idempotency === undefined
+        ? `rcpt_${crypto.randomUUID().replaceAll("-", "")}`
+        : await idempotentId(account, keyId, idempotency.key);
+    const kept = idempotency === undefined ? undefined : await deps.answers.get(holdId);
+    if (idempotency !== undefined && kept !== undefined) return replayed(holdId, kept, idempotency);
+
+    const ask = withCap(asked, targets);
+    const startedAt = deps.clock.monotonic();
+    const report: CallReport = { read: () => ({ usage: NO_USAGE, source: "engine" }), failure: undefined };
     // workerd runs nothing more of a request whose client has left, unless something is waited for: neither the place
     // nor the hold would be freed (test/clients, workerd 1.20261117.1).
     const ended = Promise.withResolvers<void>();
     ask.waitUntil(ended.promise);
-
-    const abort = new AbortController();
-    const report: CallReport = { read: () => ({ usage: NO_USAGE, basis: "exact" }), failure: undefined };
-    const call = callOf(ask, target, AbortSignal.any([ask.signal, abort.signal]), report);
-
-    const logLost = (error: unknown) =>
-      deps.log.error("ledger failed", { requestId: ask.requestId, error: String(error) });
-    /** Charges what the engine counted. What no engine took is freed. */
-    const settle = (outcome: Outcome): Promise<unknown> => {
-      const reading = report.read();
-      traffic.ended(reading.usage, outcome !== "completed");
-      const { promptTokens, completionTokens } = reading.usage;
-      const isFree = outcome !== "completed" && promptTokens + completionTokens === 0;
-      const done = isFree ? deps.ledger.void(holdId) : deps.ledger.settle(holdId, { ...reading, outcome });
-      return done.catch(logLost).finally(ended.resolve);
+    const admitted = await admit(deps, traffic, { holdId, ask, targets, report }).catch((refused) => {
+      ended.resolve();
+      throw refused;
+    });
+    const bill = openBill(deps, { requestId: ask.requestId, admitted, first, report, startedAt });
+    const settle = async (outcome: Outcome): Promise<void> => {
+      traffic.ended(report.read().usage, outcome !== "completed");
+      await bill.settle(outcome);
+      ended.resolve();
     };
 
-    const opening = dispatch(call, targets, breaker, deps.log);
+    const call = callOf(ask, first, bill.signal, report);
+    const opening = dispatch(call, targets, breaker, deps.log, bill.onTry);
+    const headers = { "x-sluice-receipt": holdId, ...admitted.headers };
+    const asksCost = ask.body.usage?.include_cost === true;
     const { keepAliveMs } = deps.config.limits;
     if (isStream(ask)) {
       // A slow prefill must not keep the client without headers: after a while they go out, and comments follow.
-      const first = await settledWithin(
-        opening,
-        keepAliveMs === 0 ? Number.POSITIVE_INFINITY : keepAliveMs / 2,
-      );
-      if (first.state === "failed") {
-        await settle(call.signal.aborted ? "client_aborted" : "upstream_error");
-        throw clientError(call, first.reason);
+      const waitMs = keepAliveMs === 0 ? undefined : keepAliveMs / 2;
+      const opened = await settledWithin(opening, ask.signal, waitMs);
+      if (opened.state === "failed") {
+        await settle(failedOutcome(ask, opened.reason));
+        throw opened.reason;
       }
-      const body = meter(opening, {
+      const costed = (response: Response) => streamWithCost(response, bill.costOf);
+      const body = meter(asksCost ? opening.then(costed) : opening, {
         report,
-        abort,
-        signal: call.signal,
+        client: ask.signal,
+        onLeave: bill.onLeave,
         keepAliveMs,
         checkpointMs: LEASE_MS / 3,
-        checkpoint: () => void deps.ledger.checkpoint(holdId, report.read().usage).catch(logLost),
+        checkpoint: bill.checkpoint,
+        onFirstToken: bill.onFirstToken,
         settle: (outcome) => void settle(outcome),
       });
-      return new Response(body, { headers: SSE_HEADERS });
+      return new Response(body, { headers: { ...SSE_HEADERS, ...headers } });
     }
+
+    ask.signal.addEventListener("abort", bill.onLeave, { once: true });
+    if (ask.signal.aborted) bill.onLeave();
+    let response: Response;
     try {
-      const response = await opening;
-      await settle(outcomeOf(report.failure));
-      return response;
+      response = await opening;
     } catch (thrown) {
-      await settle(call.signal.aborted ? "client_aborted" : "upstream_error");
-      throw clientError(call, thrown);
+      await settle(failedOutcome(ask, thrown));
+      throw thrown;
+    } finally {
+      ask.signal.removeEventListener("abort", bill.onLeave);
     }
+    const cost = formatUsd(bill.costOf(report.read().usage));
+    const done = settle(ask.signal.aborted ? "client_aborted" : outcomeOf(report.failure));
+    if (!deps.store.isDistant) await done;
+    const all = { "content-type": "application/json", ...headers, "x-sluice-cost-usd": cost };
+    if (!asksCost && idempotency === undefined) return new Response(response.body, { headers: all });
+    const json: unknown = await response.json();
+    const body = JSON.stringify(asksCost ? withCost(json, bill.costOf) : json);
+    if (idempotency !== undefined) {
+      const { fingerprint } = idempotency;
+      await deps.answers.put(holdId, { fingerprint, body }, deps.config.idempotencyTtlMs);
+    }
+    return new Response(body, { headers: all });
   };
 }
 
-function isStream(ask: Ask): boolean {
-  return ask.route !== "embeddings" && ask.body.stream === true;
+function failedOutcome(ask: Ask, reason: unknown): Outcome {
+  return ask.signal.aborted ? "client_aborted" : outcomeOf(toApiError(reason));
 }
 
-function callOf(ask: Ask, target: Target, signal: AbortSignal, report: CallReport): EngineCall {
-  const context = { requestId: ask.requestId, model: target.model, signal, report };
-  switch (ask.route) {
-    case "chat":
-      return { ...context, route: ask.route, body: ask.body };
-    case "completions":
-      return { ...context, route: ask.route, body: ask.body };
-    case "embeddings":
-      return { ...context, route: ask.route, body: ask.body };
-    default:
-      return ask satisfies never;
-  }
-}
-
-/** Nobody reads the answer of a client that left; the status is for the log. */
-function clientError(call: EngineCall, thrown: unknown): unknown {
-  return call.signal.aborted
-    ? new ApiError(499, "The client closed the request.", { cause: thrown })
-    : thrown;
-}
-
-type Settled =
+type Opened =
   | { readonly state: "done" }
   | { readonly state: "failed"; readonly reason: unknown }
   | { readonly state: "waiting" };
 
-async function settledWithin(promise: Promise<unknown>, ms: number): Promise<Settled> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const waiting = new Promise<Settled>((resolve) => {
-    if (Number.isFinite(ms)) timer = setTimeout(() => resolve({ state: "waiting" }), ms);
-  });
+/** How `promise` stands once it has settled, the client has left, or `ms` have passed (undefined: no limit). */
+async function settledWithin(
+  promise: Promise<unknown>,
+  client: AbortSignal,
+  ms: number | undefined,
+): Promise<Opened> {
+  const waited = Promise.withResolvers<Opened>();
+  const stopWaiting = () => waited.resolve({ state: "waiting" });
+  const timer = ms === undefined ? undefined : setTimeout(stopWaiting, ms);
+  client.addEventListener("abort", stopWaiting, { once: true });
+  if (client.aborted) stopWaiting();
   const settled = promise.then(
-    (): Settled => ({ state: "done" }),
-    (reason: unknown): Settled => ({ state: "failed", reason }),
+    (): Opened => ({ state: "done" }),
+    (reason: unknown): Opened => ({ state: "failed", reason }),
   );
   try {
-    return await Promise.race([settled, waiting]);
+    return await Promise.race([settled, waited.promise]);
   } finally {
     if (timer !== undefined) clearTimeout(timer);
+    client.removeEventListener("abort", stopWaiting);
   }
 }

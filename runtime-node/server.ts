@@ -6,14 +6,18 @@ import { backendEntries } from "../functions/backends/entries.ts";
 import type { Deps, EngineEntry, Log, Platform } from "../functions/deps.ts";
 import type { Config } from "../shared/config.ts";
 import type { Engine } from "../shared/engine.ts";
-import { createMemoryLedger } from "../shared/memory-ledger.ts";
 import { errorResponse, unavailable } from "../shared/openai/errors.ts";
+import type { Store } from "../shared/store.ts";
+import { createAnswerStore } from "./answers.ts";
 import { createTransport } from "./transport.ts";
+import { startWebhookLoop } from "./webhook-loop.ts";
 
 export interface ServerOptions {
   readonly config: Config;
   /** Runs the config's models in this process; undefined where there are only backends. */
   readonly local: Engine | undefined;
+  /** The server's from now on: it closes it. */
+  readonly store: Store;
   readonly platform: Platform;
   readonly log: Log;
 }
@@ -33,9 +37,16 @@ export interface RunningServer {
 
 /** How often expired holds are looked for, in ms. */
 const SWEEP_MS = 30_000;
+const WEBHOOK_CONNECT_MS = 5000;
 
 /** Serves the app on this host. Rejects when it can't listen (port taken, no such address). */
-export async function startServer({ config, local, platform, log }: ServerOptions): Promise<RunningServer> {
+export async function startServer({
+  config,
+  local,
+  store,
+  platform,
+  log,
+}: ServerOptions): Promise<RunningServer> {
   const transports: ReturnType<typeof createTransport>[] = [];
   const transportFor = (connectTimeoutMs: number) => {
     const made = createTransport(connectTimeoutMs);
@@ -43,12 +54,19 @@ export async function startServer({ config, local, platform, log }: ServerOption
     return made.transport;
   };
   const clock = { now: () => Date.now(), monotonic: () => performance.now() };
-  const ledger = createMemoryLedger({ now: clock.now });
   const engines: readonly EngineEntry[] = [
     ...(local === undefined ? [] : [localEntry(local, config)]),
     ...backendEntries(config, transportFor),
   ];
-  const app = createApp({ config, engines, ledger, clock, log, platform } satisfies Deps);
+  const app = createApp({
+    config,
+    engines,
+    store,
+    answers: createAnswerStore(clock.now),
+    clock,
+    log,
+    platform,
+  } satisfies Deps);
 
   const settling = new Set<Promise<unknown>>();
   const context = {
@@ -76,9 +94,25 @@ export async function startServer({ config, local, platform, log }: ServerOption
       if (inFlight === 0) onIdle();
     });
   });
-  const sweep = setInterval(() => {
-    ledger.sweep(clock.now()).catch((error) => log.error("sweep failed", { error: String(error) }));
-  }, SWEEP_MS).unref();
+  /** Also at the start: what a killed process held ends at its last checkpoint. */
+  const sweepNow = async (): Promise<void> => {
+    try {
+      const lost = await store.ledger.sweep(clock.now());
+      if (lost > 0) log.warn("settled requests that were lost", { requests: lost });
+    } catch (error) {
+      log.error("sweep failed", { error: String(error) });
+    }
+  };
+  void sweepNow();
+  const sweep = setInterval(sweepNow, SWEEP_MS).unref();
+
+  const webhookLoop = startWebhookLoop({
+    books: store.books,
+    webhooks: config.webhooks,
+    send: transportFor(WEBHOOK_CONNECT_MS),
+    clock,
+    log,
+  });
 
   async function drain(): Promise<void> {
     isDraining = true;
@@ -97,9 +131,10 @@ export async function startServer({ config, local, platform, log }: ServerOption
     });
     clearInterval(sweep);
     await Promise.all(settling);
+    await webhookLoop.stop();
     await Promise.all(engines.map(({ engine }) => engine.close()));
     await Promise.all(transports.map((made) => made.close()));
-    await ledger.close();
+    await store.close();
   }
 
   const { port } = server.address() as AddressInfo; // It listens on TCP: never a pipe's string, never null.

@@ -1,5 +1,8 @@
 import { z } from "zod";
+import { accounts, admin, auth, keys, ledger, webhooks } from "./config-billing.ts";
 import { llamaServer, loading, mlx, vllm } from "./config-engines.ts";
+import { refuseDuplicates } from "./config-names.ts";
+import { isModelSource, modelIdFromSource, parsedUrl } from "./config-source.ts";
 import { modelName, wholeNumber } from "./config-values.ts";
 import { ENGINES } from "./detector.ts";
 import { MAX_DOLLARS_PER_MILLION, toPrice } from "./pricing.ts";
@@ -12,13 +15,8 @@ export type BackendConfig = Config["backends"][number];
 /** A day; far below the 2^31 - 1 ms at which timers wrap to zero. */
 const MAX_MS = 86_400_000;
 const MIB = 1024 * 1024;
-const DEMO_SOURCE = "demo";
 
 // Every message reads on from "allowed: ", and every key has a description: it is the editor's help text.
-
-function parsedUrl(text: string): URL | undefined {
-  return URL.canParse(text) ? new URL(text) : undefined;
-}
 
 function isBaseUrl(text: string): boolean {
   const url = parsedUrl(text);
@@ -44,13 +42,23 @@ const price = z
     cachedPrompt: dollars
       .optional()
       .describe("Prompt tokens that were read from a cache; as `prompt` when left out."),
-    completion: dollars.describe("Completion tokens, reasoning included, in US dollars per million."),
+    completion: dollars.describe("Completion tokens, in US dollars per million."),
+    reasoning: dollars
+      .optional()
+      .describe("Those of them that were reasoning; as `completion` when left out."),
   })
   .transform(toPrice);
 
 const maxTokens = wholeNumber(1, 10_000_000)
   .optional()
   .describe("Cap on completion tokens when the client names none; budgets set aside this much.");
+
+const onAbort = z
+  .enum(["cancel", "drain", "free"])
+  .default("cancel")
+  .describe(
+    "When the client leaves: `cancel` stops the backend and bills what it counted, `drain` reads on and bills all, `free` stops it and bills nothing.",
+  );
 
 const model = z.strictObject({
   id: modelName.optional().describe("The name clients use. Left out, it is derived from `source`."),
@@ -116,6 +124,8 @@ const backend = z.strictObject({
   connectTimeoutMs: timeoutMs.default(10_000).describe("How long a connection may take, in ms."),
   headersTimeoutMs: timeoutMs.default(600_000).describe("How long the response's headers may take, in ms."),
   idleTimeoutMs: timeoutMs.default(300_000).describe("How long a response may pause between bytes, in ms."),
+  onAbort,
+  drainMs: timeoutMs.default(60_000).describe("How long `onAbort: drain` reads on at most, in ms."),
 });
 
 const llamaCpp = z.strictObject({
@@ -198,6 +208,17 @@ const settings = z.strictObject({
   price: price
     .prefault({ prompt: 0, completion: 0 })
     .describe("What a model without its own price costs, in US dollars per million tokens."),
+  auth,
+  admin: admin.prefault({}).describe("The admin API: accounts, credits, keys, receipts, usage."),
+  keys: keys.default([]).describe("Keys that clients may use; more are made by `sluice keys create`."),
+  accounts: accounts
+    .default([])
+    .describe("Who pays; an account that only keys name pays later, without limits."),
+  ledger: ledger.prefault({}).describe("Where money and keys are kept."),
+  webhooks: webhooks.default([]).describe("Who is told of each settled receipt."),
+  idempotencyTtlMs: wholeNumber(0, 7 * MAX_MS)
+    .default(MAX_MS)
+    .describe("How long the answer to an `Idempotency-Key` is kept for the client's retry, in ms."),
   limits: limits.prefault({}).describe("What is taken on, and how long it may last."),
   downloads: downloads.prefault({}).describe("Where models are downloaded from and kept."),
   cors: cors.prefault({}).describe("Which web pages may call the API."),
@@ -225,7 +246,7 @@ export const configSchema = settings
   }));
 
 function localModels(models: Settings["models"], hasBackends: boolean): NonNullable<Settings["models"]> {
-  return models ?? (hasBackends ? [] : [{ source: DEMO_SOURCE, aliases: [], load: "start" }]);
+  return models ?? (hasBackends ? [] : [{ source: "demo", aliases: [], load: "start" }]);
 }
 
 function namedModel(entry: string | z.output<typeof backendModel>, defaultPrice: Settings["price"]) {
@@ -233,67 +254,6 @@ function namedModel(entry: string | z.output<typeof backendModel>, defaultPrice:
   return { ...listed, as: listed.as ?? listed.id, price: listed.price ?? defaultPrice };
 }
 
-/**
- * The id of a model that has none: `demo` -> `sluice-demo`, a file -> its name without `.gguf`,
- * `hf:user/repo[:quant]` -> `user/repo[:quant]`.
- */
-export function modelIdFromSource(source: string): string {
-  if (source === DEMO_SOURCE) return "sluice-demo";
-  const location = source.startsWith("hf:") ? source.slice(3).replace(/#.*$/, "") : parsedPath(source);
-  if (source.startsWith("hf:") && location.split("/").length === 2) return location;
-  const file = location.split(/[/\\]/).findLast((part) => part !== "") ?? source;
-  return file.replace(/\.gguf$/i, "").replace(/-\d{5}-of-\d{5}$/, "");
-}
-
-function parsedPath(source: string): string {
-  return /^https?:/.test(source) ? new URL(source).pathname : source;
-}
-
-function isModelSource(source: string): boolean {
-  if (source.startsWith("hf:"))
-    return /^hf:[\w.-]+\/[\w.-]+(:[\w.-]+|(\/[\w.-]+)+\.gguf)?(#[\w./-]+)?$/.test(source);
-  if (/^[a-z][a-z\d+.-]*:\/\//i.test(source)) return /^https?:$/.test(parsedUrl(source)?.protocol ?? "");
-  return source.trim() !== "";
-}
-
 function isOrigin(text: string): boolean {
   return text === "*" || parsedUrl(text)?.origin === text;
-}
-
-/** Runs beside other problems, so that one start names them all; what is malformed has been named and is passed over. */
-function refuseDuplicates(value: unknown, context: z.core.$RefinementCtx): void {
-  const taken = new Map<string, string>();
-  const claim = (name: unknown, path: (string | number)[], kind: string): void => {
-    if (typeof name !== "string") return;
-    const owner = taken.get(`${kind} ${name}`);
-    if (owner !== undefined) {
-      const message = `a ${kind} that is not taken (${owner} has it)`;
-      context.addIssue({ code: "custom", path, message });
-    } else taken.set(`${kind} ${name}`, `${path[0]}[${path[1]}]`);
-  };
-  for (const [index, backend] of entries(value, "backends")) {
-    claim(field(backend, "id"), ["backends", index, "id"], "backend id");
-    if (ENGINES.some((engine) => engine === field(backend, "id"))) {
-      const message = `an id that is no engine's name (${ENGINES.join(", ")})`;
-      context.addIssue({ code: "custom", path: ["backends", index, "id"], message });
-    }
-  }
-  for (const [index, model] of entries(value, "models")) {
-    const source = field(model, "source");
-    const isDerived = field(model, "id") === undefined && typeof source === "string" && isModelSource(source);
-    const id = isDerived ? modelIdFromSource(source) : field(model, "id");
-    claim(id, ["models", index, isDerived ? "source" : "id"], "model name");
-    for (const [position, alias] of entries(model, "aliases")) {
-      claim(alias, ["models", index, "aliases", position], "model name");
-    }
-  }
-}
-
-function field(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
-}
-
-function entries(value: unknown, key: string): [number, unknown][] {
-  const list = field(value, key);
-  return Array.isArray(list) ? [...list.entries()] : [];
 }

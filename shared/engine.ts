@@ -39,6 +39,9 @@ export interface Engine {
    */
   respond(call: EngineCall): Promise<Response>;
 
+  /** The prompt tokens of a call, exactly; absent or undefined where it can't tell. Rejects as `respond` would. */
+  countPrompt?(call: EngineCall): Promise<number | undefined>;
+
   /** Cheap: read by `/v1/system/status` and by readiness probes. Never throws. */
   status(): EngineStatus;
 

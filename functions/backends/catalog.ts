@@ -1,11 +1,14 @@
 import type { Engine, EngineModel } from "../../shared/engine.ts";
 import type { Price } from "../../shared/ledger.ts";
 import { modelNotFound } from "../../shared/openai/errors.ts";
-import type { EngineEntry, ServedModel } from "../deps.ts";
+import type { BackendPolicy, EngineEntry, ServedModel } from "../deps.ts";
 
 /** One way to answer for a model: an engine, and the model's name there. */
 export interface Target {
+  /** What it is called here, whatever alias was asked for. */
+  readonly id: string;
   readonly engine: Engine;
+  readonly backend: BackendPolicy | undefined;
   readonly model: string;
   readonly weight: number;
   readonly price: Price;
@@ -20,15 +23,15 @@ export interface Catalog {
 }
 
 export function createCatalog(entries: readonly EngineEntry[]): Catalog {
-  const named = entries.flatMap(({ engine, serves }) =>
-    serves === "any" ? [] : serves.map((served) => ({ engine, served })),
+  const named = entries.flatMap((entry) =>
+    entry.serves === "any" ? [] : entry.serves.map((served) => ({ entry, served })),
   );
   const pools = new Map<string, Target[]>();
-  for (const { engine, served } of named) {
+  for (const { entry, served } of named) {
     if (served.weight === 0) continue;
     for (const id of [served.id, ...served.aliases]) {
       const pool = pools.get(id) ?? [];
-      pool.push(targetOf(engine, served));
+      pool.push(targetOf(entry, served));
       pools.set(id, pool);
     }
   }
@@ -39,7 +42,7 @@ export function createCatalog(entries: readonly EngineEntry[]): Catalog {
       const pool = pools.get(model);
       if (pool !== undefined) return pool;
       if (open.length === 0) throw modelNotFound(model, [...new Set(named.map(({ served }) => served.id))]);
-      return open.map(({ engine, price }) => ({ engine, model, weight: 1, price, maxTokens: undefined }));
+      return open.map((entry) => targetOf(entry, { id: model, as: model, weight: 1, price: entry.price }));
     },
     async list(signal) {
       const lists = await Promise.all(entries.map((entry) => listEntry(entry, signal)));
@@ -50,9 +53,9 @@ export function createCatalog(entries: readonly EngineEntry[]): Catalog {
   };
 }
 
-function targetOf(engine: Engine, served: ServedModel): Target {
-  const { as, weight, price, maxTokens } = served;
-  return { engine, model: as, weight, price, maxTokens };
+function targetOf({ engine, backend }: EngineEntry, served: Omit<ServedModel, "aliases">): Target {
+  const { id, as, weight, price, maxTokens } = served;
+  return { id, engine, backend, model: as, weight, price, maxTokens };
 }
 
 async function listEntry(

@@ -8,16 +8,18 @@ import type { Target } from "./catalog.ts";
  * Sends `call` to the pool's targets, one after the other until one answers: a weighted draw among the targets whose
  * breaker is closed, then the rest of them, then those whose breaker is open (trying beats failing). A call goes on
  * to the next target only while nothing of an answer exists: after `respond` resolved there is no second try.
- * Rejects with the last target's error.
+ * Rejects with the last target's error. `onTry` is told of each target before it is asked.
  */
 export async function dispatch(
   call: EngineCall,
   targets: readonly Target[],
   breaker: Breaker,
   log: Log,
+  onTry: (target: Target) => void = () => {},
 ): Promise<Response> {
   let last: unknown;
   for (const target of inOrder(targets, breaker)) {
+    onTry(target);
     try {
       const response = await target.engine.respond({ ...call, model: target.model });
       breaker.succeeded(target.engine.id);

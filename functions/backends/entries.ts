@@ -24,6 +24,7 @@ export function backendEntries(
       idleTimeoutMs,
       transport: transportFor(backend.connectTimeoutMs),
     });
-    return { engine, serves: models ?? "any", price: config.price };
+    const { onAbort, drainMs } = backend;
+    return { engine, serves: models ?? "any", price: config.price, backend: { id, onAbort, drainMs } };
   });
 }

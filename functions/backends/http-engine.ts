@@ -1,4 +1,4 @@
-import type { CallReport, Engine, EngineCall, EngineModel, EngineState } from "../../shared/engine.ts";
+import type { Engine, EngineCall, EngineModel, EngineState } from "../../shared/engine.ts";
 import {
   ApiError,
   badGateway,
@@ -6,7 +6,7 @@ import {
   invalidRequest,
   unavailable,
 } from "../../shared/openai/errors.ts";
-import { readUsage } from "../../shared/openai/usage.ts";
+import { estimateTokens, NO_USAGE, readUsage, type UsageReading } from "../../shared/openai/usage.ts";
 import type { Dialect, Wire } from "./dialect.ts";
 import { relayAnswer, relayStream } from "./relay.ts";
 import { upstreamError } from "./upstream-error.ts";
@@ -124,7 +124,8 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
       if (!isStream) {
         const heard = parseAnswer(options.id, await upstream.text());
         const answer = dialect.answer?.(call, heard) ?? heard;
-        countAnswer(call.report, answer);
+        const reading = readingOf(answer, body.length);
+        call.report.read = () => reading;
         return Response.json(relayAnswer(call, answer));
       }
       if (upstream.body === null) throw badGateway(`The backend \`${options.id}\` answered without a body.`);
@@ -133,6 +134,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         backend: options.id,
         abort,
         idleTimeoutMs: options.idleTimeoutMs,
+        requestBytes: body.length,
         hear: dialect.chunks?.(call),
         onEnd: end,
       });
@@ -206,9 +208,22 @@ function parseAnswer(backend: string, text: string): Record<string, unknown> {
   throw badGateway(`The backend \`${backend}\` answered with something that is not an object.`);
 }
 
-function countAnswer(report: CallReport, answer: unknown): void {
+/** The answer's own usage, or an estimate: missing never means zero. */
+function readingOf(answer: Wire, requestBytes: number): UsageReading {
   const usage = readUsage(answer);
-  if (usage !== undefined) report.read = () => ({ usage, basis: "exact" });
+  if (usage !== undefined) return { usage, source: "engine" };
+  const choices: readonly unknown[] = Array.isArray(answer.choices) ? answer.choices : [];
+  const bytes = choices.reduce<number>((sum, choice) => sum + writtenBytes(choice), 0);
+  const counted = { promptTokens: estimateTokens(requestBytes), completionTokens: estimateTokens(bytes) };
+  return { usage: { ...NO_USAGE, ...counted }, source: "estimated" };
+}
+
+function writtenBytes(choice: unknown): number {
+  const { text, message }: { text?: unknown; message?: unknown } = Object(choice);
+  const { role: _, ...parts }: Record<string, unknown> = Object(message);
+  return [text, ...Object.values(parts)]
+    .map((part) => (typeof part === "string" ? part : Array.isArray(part) ? JSON.stringify(part) : ""))
+    .reduce((sum, part) => sum + part.length, 0);
 }
 
 function readModels(answer: Record<string, unknown>, ownedBy: string): readonly EngineModel[] {

@@ -1,7 +1,13 @@
 import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError, badGateway, errorBody, gatewayTimeout } from "../../shared/openai/errors.ts";
 import { DONE_EVENT, encodeEvent, readEvents, SSE_HEADERS } from "../../shared/openai/sse.ts";
-import { NO_USAGE, readUsage, type Usage, type UsageReading } from "../../shared/openai/usage.ts";
+import {
+  estimateTokens,
+  NO_USAGE,
+  readUsage,
+  type Usage,
+  type UsageReading,
+} from "../../shared/openai/usage.ts";
 import type { Heard, Wire } from "./dialect.ts";
 import { readError } from "./upstream-error.ts";
 
@@ -32,6 +38,8 @@ export interface RelayOptions {
   /** Aborting it closes the connection to the backend. */
   readonly abort: AbortController;
   readonly idleTimeoutMs: number;
+  /** Of the request as it was sent: what a prompt is billed by whose tokens nobody tells. */
+  readonly requestBytes: number;
   /** What the backend's dialect makes of each chunk; as it came when left out. */
   readonly hear?: ((chunk: Wire) => Heard) | undefined;
   /** Called when the connection is done with; more than once does no harm. */
@@ -48,7 +56,8 @@ export function relayStream(
   options: RelayOptions,
 ): Response {
   const seen: Seen = { usage: undefined, tokens: 0 };
-  call.report.read = () => readingOf(seen);
+  const promptTokens = estimateTokens(options.requestBytes);
+  call.report.read = () => readingOf(seen, promptTokens);
   const events = relayEvents(call, bytes, seen, options);
   const stop = async (reason: unknown) => {
     options.abort.abort(reason);
@@ -75,10 +84,11 @@ interface Seen {
   tokens: number;
 }
 
-function readingOf({ usage, tokens }: Seen): UsageReading {
-  return usage === undefined
-    ? { usage: { ...NO_USAGE, completionTokens: tokens }, basis: "counted" }
-    : { usage, basis: "exact" };
+/** Without usage the prompt counts from the first token on: a backend that gave none may not have computed it. */
+function readingOf({ usage, tokens }: Seen, promptTokens: number): UsageReading {
+  if (usage !== undefined) return { usage, source: "engine" };
+  const counted = tokens === 0 ? NO_USAGE : { ...NO_USAGE, promptTokens, completionTokens: tokens };
+  return { usage: counted, source: "counted" };
 }
 
 async function* relayEvents(

@@ -8,7 +8,7 @@ import type {
 } from "../../shared/engine.ts";
 import { respondByGenerating } from "../../shared/openai/compose.ts";
 import { unavailable } from "../../shared/openai/errors.ts";
-import type { Feature } from "../../shared/openai/generation.ts";
+import { chatGeneration, completionGeneration, type Feature } from "../../shared/openai/generation.ts";
 import { loadModel } from "./load-model.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import { type Native, startNative } from "./native.ts";
@@ -133,6 +133,14 @@ export function createLlamaCppEngine(options: LlamaCppOptions): GeneratingEngine
     });
   }
 
+  async function countPrompt(call: EngineCall): Promise<number | undefined> {
+    const model = modelFor(call.model);
+    if (call.route === "embeddings") return undefined;
+    const { prompts, tools } =
+      call.route === "chat" ? chatGeneration(call.body, FEATURES) : completionGeneration(call.body, FEATURES);
+    return prompts.reduce((sum, prompt) => sum + model.countPrompt({ prompt, tools }), 0);
+  }
+
   function status(): EngineStatus {
     const all = [...models.values()];
     const state = currentState();
@@ -177,6 +185,7 @@ export function createLlamaCppEngine(options: LlamaCppOptions): GeneratingEngine
       })),
     generate,
     respond,
+    countPrompt,
     status,
     close: () => {
       closing ??= closeNow();

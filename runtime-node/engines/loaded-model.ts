@@ -31,6 +31,8 @@ export interface LoadedModel {
   readonly memoryBytes: number;
   readonly details: EngineStatus["details"];
   generate(request: GenerateRequest): AsyncGenerator<GenerateEvent, void, void>;
+  /** Its prompt's tokens, as `generate` would compute them. */
+  countPrompt(request: Pick<GenerateRequest, "prompt" | "tools">): number;
   /** One input, or tokens of it, as a vector of length 1. */
   embed(input: string | readonly number[], signal: AbortSignal): Promise<Embedding>;
   active(): number;
@@ -87,11 +89,15 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
     return new module.LlamaGrammarEvaluationState({ model, grammar: await made });
   }
 
+  function readPrompt({ prompt, tools }: Pick<GenerateRequest, "prompt" | "tools">) {
+    const shown = tools === undefined || tools.choice === "none" ? [] : tools.functions;
+    return prompts.read(prompt, shown);
+  }
+
   async function* generate(request: GenerateRequest): AsyncGenerator<GenerateEvent, void, void> {
     request.signal.throwIfAborted();
-    const { maxTokens, sampling, tools, topLogprobs, echo } = request;
-    const shown = tools === undefined || tools.choice === "none" ? [] : tools.functions;
-    const { tokens: prompt, reasoning } = prompts.read(request.prompt, shown);
+    const { maxTokens, sampling, topLogprobs, echo } = request;
+    const { tokens: prompt, reasoning } = readPrompt(request);
     const room = contextSize - prompt.length;
     if (room < Math.max(1, maxTokens ?? 1)) {
       throw contextLengthExceeded({
@@ -142,6 +148,7 @@ export function createLoadedModel(parts: ModelParts): LoadedModel {
     memoryBytes,
     details,
     generate,
+    countPrompt: (request) => readPrompt(request).tokens.length,
     embed,
     active,
     queued,

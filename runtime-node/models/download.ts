@@ -2,7 +2,7 @@ import { mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { z } from "zod";
-import { modelIdFromSource } from "../../shared/config-schema.ts";
+import { modelIdFromSource } from "../../shared/config-source.ts";
 import { connectionError, DownloadError } from "./download-error.ts";
 import { downloadFile, type RemoteFile } from "./download-file.ts";
 import { chooseFiles, fileUrl, listFiles, shardOf, treeUrl } from "./download-hub.ts";

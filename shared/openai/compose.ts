@@ -58,7 +58,7 @@ async function respond(
   const signal = AbortSignal.any([call.signal, abort.signal]);
   const choices = startChoices(call.model, generator, generation, signal);
   const { candidates } = generation;
-  call.report.read = () => ({ usage: sumUsage(choices, candidates), basis: "exact" });
+  call.report.read = () => ({ usage: sumUsage(choices, candidates), source: "engine" });
   const [only] = choices;
   const steps = choices.length === 1 && only !== undefined ? eventsOf(only) : interleave(choices);
 

@@ -15,7 +15,7 @@ export async function respondEmbeddings(
   let promptTokens = 0;
   call.report.read = () => ({
     usage: { promptTokens, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 },
-    basis: "exact",
+    source: "engine",
   });
   const entries: unknown[] = [];
   for (const [index, input] of eachInput(body.input).entries()) {

@@ -31,6 +31,9 @@ const logitBias = optional(
   z.record(z.string().regex(/^\d+$/, { error: "keys are token ids" }), z.number().min(-100).max(100)),
 );
 
+/** Ours: whether the answer's usage says what the request cost. */
+const askedUsage = optional(z.looseObject({ include_cost: optional(z.boolean()) }));
+
 /** What both chat and text completions take. `top_k` and `min_p` are the extras every engine here knows. */
 const generationFields = {
   model: z.string().min(1),
@@ -47,6 +50,7 @@ const generationFields = {
   temperature: optional(z.number().min(0).max(2)),
   top_k: optional(z.int().min(-1)),
   top_p: optional(z.number().min(0).max(1)),
+  usage: askedUsage,
   user: optional(z.string()),
 };
 
@@ -167,6 +171,7 @@ export const embeddingRequest = z.looseObject({
   ),
   encoding_format: optional(z.enum(["float", "base64"])),
   dimensions: optional(z.int().min(1)),
+  usage: askedUsage,
   user: optional(z.string()),
 });
 export type EmbeddingRequest = z.infer<typeof embeddingRequest>;

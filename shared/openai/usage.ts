@@ -8,12 +8,15 @@ export interface Usage {
   readonly reasoningTokens: number;
 }
 
-/** How sure a count is: from the engine, counted from token chunks, or estimated from bytes. */
-export type Basis = "exact" | "counted" | "estimated";
+/**
+ * Where a count is from: the engine's own; counted, its completion from token chunks and its prompt from bytes; or
+ * estimated, both from bytes.
+ */
+export type UsageSource = "engine" | "counted" | "estimated";
 
 export interface UsageReading {
   readonly usage: Usage;
-  readonly basis: Basis;
+  readonly source: UsageSource;
 }
 
 export const NO_USAGE: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
@@ -56,6 +59,11 @@ export function toWireUsage(usage: Usage) {
       rejected_prediction_tokens: 0,
     },
   };
+}
+
+/** Tokens of a text where nobody counted them: OpenAI's rule of thumb, four bytes a token (help.openai.com/articles/4936856). */
+export function estimateTokens(bytes: number): number {
+  return Math.ceil(bytes / 4);
 }
 
 export function addUsage(a: Usage, b: Usage): Usage {

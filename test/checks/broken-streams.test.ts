@@ -72,7 +72,7 @@ it("S4 the receipt has the five tokens that were produced", async () => {
   await readStream(await app.post("/v1/chat/completions", chat("x", { stream: true })));
   await app.settled();
   expect(app.receipts).toMatchObject([
-    { outcome: "upstream_error", basis: "counted", usage: { completionTokens: 5 } },
+    { outcome: "upstream_error", source: "counted", usage: { completionTokens: 5 } },
   ]);
   await close();
 });

@@ -87,7 +87,7 @@ export function engineContract(
         const body = await (await answer).json();
         expectSchema("CreateChatCompletionResponse", body);
         expect(body.model).toBe(call.body.model);
-        expect(call.report.read()).toEqual({ usage: readUsage(body), basis: "exact" });
+        expect(call.report.read()).toEqual({ usage: readUsage(body), source: "engine" });
         expect(readUsage(body)?.completionTokens).toBeGreaterThan(0);
         await isIdle();
       });
@@ -102,7 +102,7 @@ export function engineContract(
         expect(pieces.at(-1)).toMatch(/data: \[DONE\]\n\n$/);
         const { chunks } = await readStream(new Response(pieces.join("")));
         for (const chunk of chunks) expectSchema("CreateChatCompletionStreamResponse", chunk);
-        expect(call.report.read()).toEqual({ usage: readUsage(chunks.at(-1)), basis: "exact" });
+        expect(call.report.read()).toEqual({ usage: readUsage(chunks.at(-1)), source: "engine" });
         await isIdle();
       });
 
@@ -131,7 +131,7 @@ export function engineContract(
         const body: Json = await answer.json();
         expectSchema("CreateEmbeddingResponse", body);
         for (const { embedding } of body.data) expect(Math.hypot(...embedding)).toBeCloseTo(1, 5);
-        expect(call.report.read()).toEqual({ usage: readUsage(body), basis: "exact" });
+        expect(call.report.read()).toEqual({ usage: readUsage(body), source: "engine" });
       });
 
       it("refuses a prompt beyond the context with an ApiError, before the first byte", async () => {

@@ -1,140 +1,186 @@
 import fc from "fast-check";
 import { expect } from "vitest";
-import type { Ledger, Price, Settlement } from "../../shared/ledger.ts";
+import type { Scope, Settlement } from "../../shared/ledger.ts";
 import { NO_USAGE, type Usage } from "../../shared/openai/usage.ts";
 import { costNanoUsd } from "../../shared/pricing.ts";
+import type { Store } from "../../shared/store.ts";
+import {
+  CREDIT,
+  completed,
+  holdOf,
+  LEASE_MS,
+  type MakeStore,
+  NOW,
+  PRICE,
+  reading,
+  usage,
+} from "./ledger-fixtures.ts";
 
-/** A dollar a million: one nano-dollar buys a thousandth of a token, so that costs are easy to read. */
-export const PRICE: Price = {
-  promptPicoUsd: 1_000_000,
-  cachedPromptPicoUsd: 100_000,
-  completionPicoUsd: 2_000_000,
-};
-export const CREDIT = 1_000_000;
-export const LEASE_MS = 1000;
-
-export function usage(promptTokens: number, completionTokens: number): Usage {
-  return { ...NO_USAGE, promptTokens, completionTokens };
-}
-
-export function completed(used: Usage): Settlement {
-  return { usage: used, basis: "exact", outcome: "completed" };
-}
+/** A second for each token and each request: whole milliseconds, so that the model needs no fractions. */
+const TOKENS_A_MINUTE = 60;
+const SCOPES: readonly Scope[] = [
+  { name: "account", limits: { tokensPerMinute: TOKENS_A_MINUTE, monthlyNanoUsd: CREDIT / 2 } },
+  { name: "key:key", limits: { concurrentRequests: 3 } },
+];
+const SECOND_MS = 1000;
 
 /** Does at random what a ledger can be asked, beside a model of it, and compares after each step. */
-export async function checkAgainstModel(
-  makeLedger: (clock: { now: number }) => Promise<Ledger>,
-): Promise<void> {
+export async function checkAgainstModel(makeStore: MakeStore): Promise<void> {
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 60 }), async (actions) => {
-      const clock = { now: 1_000_000 };
-      const ledger = await makeLedger(clock);
-      const model = createModel();
-      for (const each of actions) {
-        if (each.kind === "wait") clock.now += each.ms;
-        await expectSame(ledger, model, each, clock.now);
-        const { balanceNanoUsd, heldNanoUsd, spentNanoUsd } = await ledger.balance("ann");
-        expect(Math.min(balanceNanoUsd ?? 0, heldNanoUsd, spentNanoUsd)).toBeGreaterThanOrEqual(0);
-        expect((balanceNanoUsd ?? 0) + heldNanoUsd + spentNanoUsd).toBe(CREDIT);
-        expect({ heldNanoUsd, spentNanoUsd }).toEqual(model.totals());
+      const clock = { now: NOW };
+      const store = await makeStore({ now: () => clock.now, webhooks: [] });
+      try {
+        await store.ledger.credit("ann", { id: "start", amountNanoUsd: CREDIT });
+        const model = createModel();
+        for (const each of actions) {
+          if (each.kind === "wait") clock.now += each.ms;
+          await expectSame(store, model, each, clock.now);
+          const balance = await store.ledger.balance("ann");
+          expect(balance.availableNanoUsd).toBeGreaterThanOrEqual(0);
+          expect(balance).toEqual(model.balance());
+        }
+        expect(await store.books.verify()).toEqual([]);
+        const { receipts } = await store.books.receipts({ limit: 100 });
+        expect(receipts.map(({ requestId }) => requestId).toSorted()).toEqual(
+          [...model.settled.keys()].toSorted(),
+        );
+      } finally {
+        await store.close();
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 }
 
-const id = fc.constantFrom("r1", "r2", "r3", "r4");
-const tokens = fc.record({ prompt: fc.nat(300), completion: fc.nat(300) });
+const id = fc.constantFrom("r1", "r2", "r3", "r4", "r5");
+const made = fc.record({ prompt: fc.nat(60), completion: fc.nat(60) });
 const action = fc.oneof(
-  fc.record({ kind: fc.constant("hold" as const), id, amount: fc.integer({ min: 1, max: CREDIT / 2 }) }),
-  fc.record({ kind: fc.constant("checkpoint" as const), id, tokens }),
-  fc.record({ kind: fc.constant("settle" as const), id, tokens }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("hold" as const),
+      id,
+      amount: fc.integer({ min: 1, max: CREDIT / 4 }),
+      tokens: fc.integer({ min: 1, max: 40 }),
+    }),
+  },
+  fc.record({ kind: fc.constant("checkpoint" as const), id, made }),
+  fc.record({ kind: fc.constant("settle" as const), id, made, isExact: fc.boolean() }),
   fc.record({ kind: fc.constant("void" as const), id }),
-  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: LEASE_MS }) }),
+  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 2 * LEASE_MS }) }),
   fc.record({ kind: fc.constant("sweep" as const) }),
 );
 type Action = typeof action extends fc.Arbitrary<infer T> ? T : never;
 
 interface ModelHold {
   readonly amount: number;
+  readonly tokens: number;
   usage: Usage;
   expiresAt: number;
 }
 
-/** The table in `shared/ledger.ts`, written down a second time without an account or an await. */
+/** One account as plainly as it can be written down. */
 function createModel() {
-  const held = new Map<string, ModelHold>();
-  const ended = new Map<string, number | "voided">();
-  const charge = (requestId: string, open: ModelHold, used: Usage): number => {
-    const cost = Math.min(costNanoUsd(PRICE, used), open.amount);
-    held.delete(requestId);
-    ended.set(requestId, cost);
+  const open = new Map<string, ModelHold>();
+  /** Cost by request. */
+  const settled = new Map<string, number>();
+  let tokensFullAt = 0;
+  const held = () => [...open.values()].reduce((sum, { amount }) => sum + amount, 0);
+  const spent = () => [...settled.values()].reduce((sum, cost) => sum + cost, 0);
+
+  function end(requestId: string, hold: ModelHold, used: Usage, surplus: number): number {
+    const cost = Math.min(costNanoUsd(PRICE, used), hold.amount);
+    open.delete(requestId);
+    settled.set(requestId, cost);
+    tokensFullAt -= Math.max(0, surplus) * SECOND_MS;
     return cost;
+  }
+
+  return {
+    settled,
+    balance: () => ({
+      creditedNanoUsd: CREDIT,
+      availableNanoUsd: CREDIT - held() - spent(),
+      heldNanoUsd: held(),
+      spentNanoUsd: spent(),
+    }),
+    hold(requestId: string, amount: number, tokens: number, now: number): string {
+      if (open.has(requestId)) return "repeat";
+      if (settled.has(requestId)) return "duplicate";
+      if (amount > CREDIT - held() - spent()) return "insufficient_quota";
+      if (amount > CREDIT / 2 - held() - spent()) return "insufficient_quota";
+      const fullAt = Math.max(tokensFullAt, now) + tokens * SECOND_MS;
+      if (fullAt - now > TOKENS_A_MINUTE * SECOND_MS || open.size >= 3) return "rate_limited";
+      tokensFullAt = fullAt;
+      open.set(requestId, { amount, tokens, usage: NO_USAGE, expiresAt: now + LEASE_MS });
+      return "ok";
+    },
+    checkpoint(requestId: string, used: Usage, now: number): void {
+      const hold = open.get(requestId);
+      if (hold === undefined) return;
+      hold.usage = used;
+      hold.expiresAt = now + LEASE_MS;
+    },
+    settle(requestId: string, used: Usage, isExact: boolean): number | undefined {
+      const hold = open.get(requestId);
+      if (hold === undefined) return settled.get(requestId);
+      const surplus = isExact ? hold.tokens - used.promptTokens - used.completionTokens : 0;
+      return end(requestId, hold, used, surplus);
+    },
+    void(requestId: string): void {
+      const hold = open.get(requestId);
+      if (hold === undefined) return;
+      open.delete(requestId);
+      tokensFullAt -= hold.tokens * SECOND_MS;
+    },
+    sweep(now: number): number {
+      const expired = [...open].filter(([, { expiresAt }]) => expiresAt <= now);
+      for (const [requestId, hold] of expired) end(requestId, hold, hold.usage, 0);
+      return expired.length;
+    },
   };
-  const totals = () => ({
-    heldNanoUsd: [...held.values()].reduce((sum, { amount }) => sum + amount, 0),
-    spentNanoUsd: [...ended.values()].reduce<number>((sum, cost) => sum + (cost === "voided" ? 0 : cost), 0),
-  });
-  return { held, ended, charge, totals };
 }
 
 async function expectSame(
-  ledger: Ledger,
+  { ledger }: Store,
   model: ReturnType<typeof createModel>,
   each: Action,
   now: number,
 ): Promise<void> {
-  const open = "id" in each ? model.held.get(each.id) : undefined;
+  const ref = { account: "ann", requestId: "id" in each ? each.id : "" };
   switch (each.kind) {
     case "hold": {
-      const { heldNanoUsd, spentNanoUsd } = model.totals();
-      const isShort = each.amount > CREDIT - heldNanoUsd - spentNanoUsd;
-      const result = await ledger.hold({
-        account: "ann",
-        requestId: each.id,
-        model: "m",
-        price: PRICE,
-        amount: each.amount,
-        leaseMs: LEASE_MS,
-      });
-      if (open !== undefined) return expect(result).toEqual({ ok: true, heldNanoUsd: open.amount });
-      if (model.ended.has(each.id)) return expect(result).toMatchObject({ ok: false, reason: "duplicate" });
-      if (isShort) return expect(result).toMatchObject({ ok: false, reason: "insufficient_quota" });
-      expect(result).toEqual({ ok: true, heldNanoUsd: each.amount });
-      model.held.set(each.id, { amount: each.amount, usage: NO_USAGE, expiresAt: now + LEASE_MS });
-      return;
+      const { amount, tokens } = each;
+      const result = await ledger.hold(holdOf({ ...ref, amount, tokens, scopes: SCOPES }));
+      const found = result.ok ? (result.isRepeat ? "repeat" : "ok") : result.reason;
+      expect(found).toBe(model.hold(each.id, amount, tokens, now));
+      break;
     }
     case "checkpoint": {
-      const used = usage(each.tokens.prompt, each.tokens.completion);
-      await ledger.checkpoint(each.id, used);
-      if (open !== undefined) Object.assign(open, { usage: used, expiresAt: now + LEASE_MS });
-      return;
+      const used = usage(each.made.prompt, each.made.completion);
+      await ledger.checkpoint(ref, reading(used));
+      model.checkpoint(each.id, used, now);
+      break;
     }
     case "settle": {
-      const used = usage(each.tokens.prompt, each.tokens.completion);
-      const settling = ledger.settle(each.id, completed(used));
-      const known = model.ended.get(each.id);
-      if (open === undefined && (known === undefined || known === "voided"))
-        return void (await expect(settling).rejects.toThrow());
-      const { costNanoUsd: cost } = await settling;
-      expect(cost).toBe(open === undefined ? known : model.charge(each.id, open, used));
-      return;
+      const used = usage(each.made.prompt, each.made.completion);
+      const settlement: Settlement = completed(used, { source: each.isExact ? "engine" : "counted" });
+      const cost = model.settle(each.id, used, each.isExact);
+      if (cost === undefined) await expect(ledger.settle(ref, settlement)).rejects.toThrow();
+      else expect((await ledger.settle(ref, settlement)).costNanoUsd).toBe(cost);
+      break;
     }
     case "void":
-      await ledger.void(each.id);
-      if (open === undefined) return;
-      model.held.delete(each.id);
-      model.ended.set(each.id, "voided");
-      return;
-    case "sweep": {
-      const expired = [...model.held].filter(([, hold]) => hold.expiresAt <= now);
-      expect(await ledger.sweep(now)).toBe(expired.length);
-      for (const [requestId, hold] of expired) model.charge(requestId, hold, hold.usage);
-      return;
-    }
+      await ledger.void(ref);
+      model.void(each.id);
+      break;
+    case "sweep":
+      expect(await ledger.sweep(now)).toBe(model.sweep(now));
+      break;
     case "wait":
-      return;
+      break;
     default:
-      return each satisfies never;
+      each satisfies never;
   }
 }

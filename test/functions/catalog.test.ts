@@ -24,8 +24,8 @@ describe("the pool of a model", () => {
       entryOf(two, { id: "m", weight: 3 }),
     ]);
     expect(catalog.targets("m")).toEqual([
-      { engine: one, model: "m-local", weight: 1, price, maxTokens: 9 },
-      { engine: two, model: "m", weight: 3, price: FREE, maxTokens: undefined },
+      { id: "m", engine: one, backend: undefined, model: "m-local", weight: 1, price, maxTokens: 9 },
+      { id: "m", engine: two, backend: undefined, model: "m", weight: 3, price: FREE, maxTokens: undefined },
     ]);
     expect(catalog.targets("gpt-4").map(({ engine }) => engine.id)).toEqual(["one"]);
   });

@@ -111,7 +111,7 @@ describe("a backend's answer", () => {
     expect(body).not.toHaveProperty("system_fingerprint");
     expect(body.choices[0]).toMatchObject({ logprobs: null, message: { refusal: null } });
     expect(call.report.read()).toMatchObject({
-      basis: "exact",
+      source: "engine",
       usage: { promptTokens: 3, completionTokens: 2 },
     });
   });

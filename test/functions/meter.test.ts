@@ -17,29 +17,41 @@ function metered(more: Partial<MeterOptions> = {}, opening?: Promise<Response>) 
       controller = made;
     },
     cancel: (reason) => {
-      cancelled = reason;
+      cancelled = reason ?? "cancelled";
     },
   });
-  const abort = new AbortController();
+  let leaves = 0;
+  let tokens = 0;
+  let firstTokens = 0;
   const client = new AbortController();
-  const report: CallReport = { read: () => ({ usage: NO_USAGE, basis: "exact" }), failure: undefined };
+  const read = () => ({ usage: { ...NO_USAGE, completionTokens: tokens }, source: "engine" as const });
+  const report: CallReport = { read, failure: undefined };
   const outcomes: Outcome[] = [];
   let checkpoints = 0;
   const stream = meter(opening ?? Promise.resolve(new Response(body)), {
     report,
-    abort,
-    signal: AbortSignal.any([client.signal, abort.signal]),
+    client: client.signal,
+    onLeave: () => {
+      leaves++;
+      return "stop";
+    },
     keepAliveMs: KEEP_ALIVE_MS,
     checkpointMs: CHECKPOINT_MS,
     checkpoint: () => void checkpoints++,
+    onFirstToken: () => void firstTokens++,
     settle: (outcome) => void outcomes.push(outcome),
     ...more,
   });
   return {
     reader: stream.getReader(),
-    stream,
-    abort,
     client,
+    /** How often the engine was told that the client left. */
+    leaves: () => leaves,
+    firstTokens: () => firstTokens,
+    /** What the engine has made so far. */
+    made: (count: number) => {
+      tokens = count;
+    },
     report,
     outcomes,
     checkpoints: () => checkpoints,
@@ -128,8 +140,8 @@ describe("the end is settled once", () => {
       }
       await it.reader.cancel("gone");
       expect(it.outcomes).toEqual(["client_aborted"]);
-      expect(it.abort.signal.aborted).toBe(true);
-      if (isRead) expect(it.cancelled()).toBe("gone");
+      expect(it.leaves()).toBe(1);
+      expect(it.cancelled()).toBeDefined();
       expect(vi.getTimerCount()).toBe(0);
     }
   });
@@ -162,19 +174,35 @@ describe("the end is settled once", () => {
     const it = metered();
     const waiting = readText(it);
     it.client.abort();
-    it.fail(it.client.signal.reason);
     expect(await waiting).toBeUndefined();
     expect(it.outcomes).toEqual(["client_aborted"]);
+    expect(it.leaves()).toBe(1);
+    await it.reader.cancel();
+    expect(it.outcomes).toEqual(["client_aborted"]);
+  });
+
+  it("as client_aborted at the engine's own end, where what a client leaves is drained", async () => {
+    const it = metered({ onLeave: () => "drain" });
+    it.send("data: 1\n\n");
+    await readText(it);
+    const cancelled = it.reader.cancel("gone");
+    for (let i = 0; i < 5; i++) it.send("data: 2\n\n");
+    await vi.advanceTimersByTimeAsync(1);
+    expect(it.outcomes).toEqual([]);
+    it.end();
+    await cancelled;
+    expect(it.outcomes).toEqual(["client_aborted"]);
+    expect(it.cancelled()).toBeUndefined();
   });
 
   it("before the engine has opened, too", async () => {
     const opening = Promise.withResolvers<Response>();
     const it = metered({}, opening.promise);
     const waiting = it.reader.read();
-    await it.reader.cancel("gone");
-    expect(it.abort.signal.aborted).toBe(true);
-    opening.reject(it.abort.signal.reason);
-    await waiting;
+    const cancelled = it.reader.cancel("gone");
+    expect(it.leaves()).toBe(1);
+    opening.reject(new Error("stopped"));
+    await Promise.all([waiting, cancelled]);
     expect(it.outcomes).toEqual(["client_aborted"]);
   });
 });
@@ -193,7 +221,7 @@ describe("comments keep a silent stream alive", () => {
     const waiting = it.reader.read();
     await vi.advanceTimersByTimeAsync(KEEP_ALIVE_MS);
     expect(new TextDecoder().decode((await waiting).value)).toBe(": ping\n\n");
-    await it.reader.cancel();
+    void it.reader.cancel();
   });
 
   it("but are not sent while data flows", async () => {
@@ -234,4 +262,29 @@ it("checkpoints as long as the stream runs, and not after", async () => {
   await it.reader.cancel();
   await vi.advanceTimersByTimeAsync(2 * CHECKPOINT_MS);
   expect(it.checkpoints()).toBe(2);
+});
+
+it("checkpoints every thousand tokens, however fast they come", async () => {
+  const it = metered({ keepAliveMs: 0 });
+  for (let chunk = 1; chunk <= 257; chunk++) {
+    it.made(chunk * 10);
+    it.send("data: x\n\n");
+    await readText(it);
+  }
+  expect(it.checkpoints()).toBe(2);
+  await it.reader.cancel();
+});
+
+it("tells once when the first token goes out: an opening role has none", async () => {
+  const it = metered();
+  it.send("data: role\n\n");
+  await readText(it);
+  expect(it.firstTokens()).toBe(0);
+  it.made(1);
+  for (const text of ["a", "b"]) {
+    it.send(text);
+    await readText(it);
+  }
+  expect(it.firstTokens()).toBe(1);
+  await it.reader.cancel();
 });

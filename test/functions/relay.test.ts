@@ -51,7 +51,7 @@ describe("a relayed stream", () => {
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: USAGE });
     for (const chunk of chunks) expectSchema("CreateChatCompletionStreamResponse", chunk);
     expect(call.report.read()).toMatchObject({
-      basis: "exact",
+      source: "engine",
       usage: { promptTokens: 3, completionTokens: 2 },
     });
   });
@@ -69,7 +69,7 @@ describe("a relayed stream", () => {
     expect([text(), finish()]).toEqual(["ab", "stop"]);
     expect(chunks.every((chunk) => !("usage" in chunk))).toBe(true);
     expect(chunks.every(({ choices }) => choices.length > 0)).toBe(true);
-    expect(call.report.read()).toMatchObject({ basis: "exact", usage: { completionTokens: 2 } });
+    expect(call.report.read()).toMatchObject({ source: "engine", usage: { completionTokens: 2 } });
   });
 
   it("counts tokens, not the role and not the finish, where a backend tells no usage", async () => {
@@ -77,7 +77,7 @@ describe("a relayed stream", () => {
     const tool = chunkOf({ tool_calls: [{ index: 0, function: { arguments: "{" } }] });
     const { call, response } = relay([...TEXT, reasoning, tool, FINISH, "[DONE]"]);
     await readStream(response);
-    expect(call.report.read()).toMatchObject({ basis: "counted", usage: { completionTokens: 4 } });
+    expect(call.report.read()).toMatchObject({ source: "counted", usage: { completionTokens: 4 } });
   });
 
   it("fills in what peers leave out of their chunks", async () => {
@@ -116,7 +116,7 @@ describe("a stream that breaks", () => {
     });
     expect(isDone).toBe(false);
     expect(call.report.failure).toMatchObject({ status: 502 });
-    expect(call.report.read()).toMatchObject({ basis: "counted", usage: { completionTokens: 2 } });
+    expect(call.report.read()).toMatchObject({ source: "counted", usage: { completionTokens: 2 } });
     expect(ends).toHaveBeenCalled();
   });
 

@@ -2,19 +2,14 @@ import { describe, expect, it, vi } from "vitest";
 import { LEASE_MS } from "../../functions/admit.ts";
 import type { Engine, EngineCall } from "../../shared/engine.ts";
 import type { Ledger } from "../../shared/ledger.ts";
-import { createMemoryLedger } from "../../shared/memory-ledger.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
 import { toPrice, worstCaseNanoUsd } from "../../shared/pricing.ts";
-import { dummy, entryOf, testApp } from "../harness/app.ts";
+import { dummy, entryOf, memoryStore, PREPAID, testApp } from "../harness/app.ts";
 import { chat, eventsOf, gate, MODEL, readStream } from "../harness/wire.ts";
 
 const CHAT = "/v1/chat/completions";
 /** A thousand and two thousand nano-dollars a token. */
 const PRICE = toPrice({ prompt: 1, completion: 2 });
-
-function ledgerWith(nanoUsd: number): Ledger {
-  return createMemoryLedger({ now: () => Date.now(), credits: { open: nanoUsd } });
-}
 
 /** A dummy that keeps what it was asked. */
 function recording(): Engine & { readonly calls: EngineCall[] } {
@@ -49,15 +44,12 @@ describe("room", () => {
 
   it("is counted from the start, also while the ledger takes its time", async () => {
     const slow = gate();
-    const inner = createMemoryLedger({ now: () => Date.now() });
-    const ledger: Ledger = {
-      ...inner,
-      hold: async (hold) => {
-        await slow.opened;
-        return inner.hold(hold);
-      },
+    const store = memoryStore();
+    const hold: Ledger["hold"] = async (asked) => {
+      await slow.opened;
+      return await store.ledger.hold(asked);
     };
-    const app = testApp({ ledger, config: { limits: { inFlight: 1 } } });
+    const app = testApp({ store, ledger: { hold }, config: { limits: { inFlight: 1 } } });
     const answers = [app.post(CHAT, chat("x")), app.post(CHAT, chat("x"))];
     // The second is refused while the first still waits for the ledger.
     expect((await Promise.race(answers)).status).toBe(429);
@@ -71,7 +63,7 @@ describe("room", () => {
     const failing: Engine = { ...engine, respond: () => Promise.reject(new ApiError(400, "no")) };
     const app = testApp({
       engines: [entryOf(engine, { price: PRICE }), entryOf(failing, { id: "failing" })],
-      ledger: ledgerWith(1),
+      credit: 1,
       config: { limits: { inFlight: 1 } },
     });
     expect((await app.post(CHAT, chat("x"))).status).toBe(429);
@@ -83,7 +75,7 @@ describe("room", () => {
 describe("money", () => {
   it("is refused with 429 that says not to retry when the balance is short, and nothing is held", async () => {
     const engine = recording();
-    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], ledger: ledgerWith(100) });
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], credit: 100 });
     const refused = await app.post(CHAT, chat("x", { max_tokens: 5 }));
     expect(refused.status).toBe(429);
     expect(refused.headers.get("x-should-retry")).toBe("false");
@@ -95,22 +87,24 @@ describe("money", () => {
       param: null,
     });
     expect(engine.calls).toEqual([]);
-    expect(await app.ledger.balance("open")).toEqual({
-      balanceNanoUsd: 100,
+    expect(await app.ledger.balance(PREPAID)).toEqual({
+      creditedNanoUsd: 100,
+      availableNanoUsd: 100,
       heldNanoUsd: 0,
       spentNanoUsd: 0,
     });
   });
 
   it("is charged once for what was used, and the rest is freed", async () => {
-    const app = testApp({ engines: [entryOf(dummy(), { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+    const app = testApp({ engines: [entryOf(dummy(), { price: PRICE })], credit: 10 ** 9 });
     await (await app.post(CHAT, chat("one two three", { max_tokens: 5 }))).text();
     const cost = 3 * 1000 + 3 * 2000;
     expect(app.receipts).toMatchObject([
-      { outcome: "completed", basis: "exact", costNanoUsd: cost, model: MODEL },
+      { outcome: "completed", source: "engine", costNanoUsd: cost, model: MODEL },
     ]);
-    expect(await app.ledger.balance("open")).toEqual({
-      balanceNanoUsd: 10 ** 9 - cost,
+    expect(await app.ledger.balance(PREPAID)).toEqual({
+      creditedNanoUsd: 10 ** 9,
+      availableNanoUsd: 10 ** 9 - cost,
       heldNanoUsd: 0,
       spentNanoUsd: cost,
     });
@@ -119,7 +113,7 @@ describe("money", () => {
   it("is charged for what a client that left had received", async () => {
     const held = gate();
     const engine = dummy({ beforeToken: (index) => (index < 2 ? Promise.resolve() : held.opened) });
-    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], credit: 10 ** 9 });
     const asked = chat("one two three four", { stream: true, max_tokens: 9 });
     let seen = 0;
     for await (const _ of eventsOf(await app.post(CHAT, asked))) if (++seen === 3) break;
@@ -132,14 +126,14 @@ describe("money", () => {
 
   it("is freed whole when no engine took the request", async () => {
     const failing: Engine = { ...dummy(), respond: () => Promise.reject(new ApiError(503, "down")) };
-    const app = testApp({ engines: [entryOf(failing, { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+    const app = testApp({ engines: [entryOf(failing, { price: PRICE })], credit: 10 ** 9 });
     for (const stream of [false, true]) {
       expect((await app.post(CHAT, chat("x", { stream, max_tokens: 5 }))).status).toBe(503);
     }
     await app.settled();
     expect(app.voided).toEqual(app.holds.map(({ requestId }) => requestId));
     expect(app.receipts).toEqual([]);
-    expect(await app.ledger.balance("open")).toMatchObject({ heldNanoUsd: 0, spentNanoUsd: 0 });
+    expect(await app.ledger.balance(PREPAID)).toMatchObject({ heldNanoUsd: 0, spentNanoUsd: 0 });
   });
 
   it("has a receipt also for an answer whose tokens nobody counted", async () => {
@@ -165,13 +159,13 @@ describe("money", () => {
     try {
       const held = gate();
       const engine = dummy({ beforeToken: (index) => (index < 2 ? Promise.resolve() : held.opened) });
-      const app = testApp({ engines: [entryOf(engine, { price: PRICE })], ledger: ledgerWith(10 ** 9) });
+      const app = testApp({ engines: [entryOf(engine, { price: PRICE })], credit: 10 ** 9 });
       const asked = chat("one two three", { stream: true, max_tokens: 9 });
       const events = eventsOf(await app.post(CHAT, asked));
       for (let i = 0; i < 3; i++) await events.next();
       vi.advanceTimersByTime(LEASE_MS / 2);
       expect(await app.ledger.sweep(Date.now() + LEASE_MS)).toBe(1);
-      expect(await app.ledger.balance("open")).toMatchObject({
+      expect(await app.ledger.balance(PREPAID)).toMatchObject({
         heldNanoUsd: 0,
         spentNanoUsd: 3000 + 2 * 2000,
       });
@@ -183,9 +177,7 @@ describe("money", () => {
   });
 
   it("that can't be written down costs the client nothing but is logged", async () => {
-    const inner = createMemoryLedger({ now: () => Date.now() });
-    const ledger: Ledger = { ...inner, settle: () => Promise.reject(new Error("disk full")) };
-    const app = testApp({ ledger });
+    const app = testApp({ ledger: { settle: () => Promise.reject(new Error("disk full")) } });
     expect((await app.post(CHAT, chat("x"))).status).toBe(200);
     expect(app.logs.join("\n")).toContain("disk full");
   });

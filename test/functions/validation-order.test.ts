@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createMemoryLedger } from "../../shared/memory-ledger.ts";
 import { toPrice } from "../../shared/pricing.ts";
-import { dummy, entryOf, testApp } from "../harness/app.ts";
+import { dummy, entryOf, PREPAID_KEY, testApp } from "../harness/app.ts";
 import { chat } from "../harness/wire.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -10,7 +9,7 @@ const CHAT = "/v1/chat/completions";
 function strictest() {
   return testApp({
     engines: [entryOf(dummy({ contextSize: 3 }), { price: toPrice({ prompt: 1, completion: 1 }) })],
-    ledger: createMemoryLedger({ now: () => 0, credits: { open: 0 } }),
+    credit: 0,
     config: { limits: { bodyBytes: 1024 } },
   });
 }
@@ -38,7 +37,11 @@ describe("of several faults, the first in OpenAI's order is told", () => {
     const response = await app.fetch(CHAT, {
       method: "POST",
       body,
-      headers: { "content-type": "application/json", "content-length": String(body.length) },
+      headers: {
+        "content-type": "application/json",
+        "content-length": String(body.length),
+        authorization: `Bearer ${PREPAID_KEY}`,
+      },
     });
     expect(response.status).toBe(status);
     expect((await response.json()).error).toMatchObject(error);

@@ -1,18 +1,25 @@
 import { createApp } from "../../functions/app.ts";
 import type { Deps, EngineEntry, Log } from "../../functions/deps.ts";
+import { createAnswerStore } from "../../runtime-node/answers.ts";
+import { createSqliteStore } from "../../runtime-node/ledger/sqlite.ts";
 import { parseConfig } from "../../shared/config.ts";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
 import type { Hold, Ledger, Price, Receipt } from "../../shared/ledger.ts";
-import { createMemoryLedger } from "../../shared/memory-ledger.ts";
 import { FREE } from "../../shared/pricing.ts";
+import type { Store } from "../../shared/store.ts";
 import { checked } from "./oracle.ts";
 
 export interface AppOptions {
   readonly config?: Record<string, unknown>;
   /** The dummy engine with `sluice-demo` when left out. */
   readonly engines?: readonly EngineEntry[];
-  readonly ledger?: Ledger;
+  /** Nothing is kept when left out. */
+  readonly store?: Store;
+  /** What stands in for parts of the store's ledger. */
+  readonly ledger?: Partial<Ledger>;
+  /** Everybody is the client of a prepaid account (`PREPAID`) with so many nano-dollars; an open server when left out. */
+  readonly credit?: number;
   readonly now?: () => number;
 }
 
@@ -34,17 +41,32 @@ export interface TestApp {
 
 const ORIGIN = "http://app.test";
 
+/** The account of `AppOptions.credit`, and its key. */
+export const PREPAID = "ann";
+export const PREPAID_KEY = "sk-slc-key-of-ann-in-tests";
+/** Of the admin API beside it. */
+export const ADMIN_KEY = "an-admin-key-in-tests";
+const PREPAID_CONFIG = {
+  admin: { key: ADMIN_KEY },
+  keys: [{ id: "ann-key", key: PREPAID_KEY, account: PREPAID }],
+  accounts: [{ id: PREPAID, prepaid: true }],
+};
+
 export function testApp(options: AppOptions = {}): TestApp {
   const logs: string[] = [];
   const write = (message: string, fields?: unknown) =>
     void logs.push(`${message} ${JSON.stringify(fields ?? {})}`);
   const log: Log = { debug: write, info: write, warn: write, error: write };
   const now = options.now ?? (() => Date.now());
-  const watched = watchedLedger(options.ledger ?? createMemoryLedger({ now }));
+  const store = options.store ?? memoryStore(now);
+  const watched = watchedLedger({ ...store.ledger, ...options.ledger });
+  const isPrepaid = options.credit !== undefined;
+  if (isPrepaid) void store.ledger.credit(PREPAID, { id: "test", amountNanoUsd: options.credit });
   const deps: Deps = {
-    config: parseConfig(options.config ?? {}, {}),
+    config: parseConfig({ ...options.config, ...(isPrepaid ? PREPAID_CONFIG : {}) }, {}),
     engines: options.engines ?? [entryOf(dummy())],
-    ledger: watched.ledger,
+    store: { ...store, ledger: watched.ledger },
+    answers: createAnswerStore(now),
     clock: { now, monotonic: options.now ?? (() => performance.now()) },
     log,
     platform: { info: { system: "test" }, sample: async () => ({}) },
@@ -71,12 +93,23 @@ export function testApp(options: AppOptions = {}): TestApp {
         method: "POST",
         body: JSON.stringify(body),
         ...init,
-        headers: { "content-type": "application/json", ...init.headers },
+        headers: {
+          "content-type": "application/json",
+          ...(isPrepaid ? { authorization: `Bearer ${PREPAID_KEY}` } : {}),
+          ...init.headers,
+        },
       }),
     ...watched,
     logs,
     settled: async () => void (await Promise.all(pending)),
   };
+}
+
+/** A store that forgets everything. */
+export function memoryStore(now: () => number = Date.now): Store {
+  const silent = () => {};
+  const log = { debug: silent, info: silent, warn: silent, error: silent };
+  return createSqliteStore({ path: ":memory:", now, log });
 }
 
 /** The dummy engine with `sluice-demo` loaded. */
@@ -113,14 +146,14 @@ function watchedLedger(inner: Ledger) {
       if (result.ok) holds.push(hold);
       return result;
     },
-    async settle(requestId, settlement) {
-      const receipt = await inner.settle(requestId, settlement);
+    async settle(ref, settlement) {
+      const receipt = await inner.settle(ref, settlement);
       receipts.push(receipt);
       return receipt;
     },
-    async void(requestId) {
-      await inner.void(requestId);
-      voided.push(requestId);
+    async void(ref) {
+      await inner.void(ref);
+      voided.push(ref.requestId);
     },
   };
   return { ledger, holds, receipts, voided };

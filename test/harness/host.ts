@@ -4,6 +4,8 @@ import { type RunningServer, startServer } from "../../runtime-node/server.ts";
 import { parseConfig } from "../../shared/config.ts";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
+import type { Store } from "../../shared/store.ts";
+import { memoryStore } from "./app.ts";
 import { eventually } from "./wire.ts";
 
 export interface HostOptions {
@@ -11,6 +13,8 @@ export interface HostOptions {
   readonly config?: Record<string, unknown>;
   /** Serves the config's models; the dummy engine when left out, none where the config has backends alone. */
   readonly engine?: Engine;
+  /** Forgets everything when left out. */
+  readonly store?: Store;
 }
 
 /** What the server logged, for tests that look there. */
@@ -22,7 +26,11 @@ export interface Host extends RunningServer {
 }
 
 /** The real server of the host on a free loopback port. */
-export async function startHost({ config: raw = {}, engine }: HostOptions = {}): Promise<Host> {
+export async function startHost({
+  config: raw = {},
+  engine,
+  store = memoryStore(),
+}: HostOptions = {}): Promise<Host> {
   const config = parseConfig({ host: "127.0.0.1", port: 0, ...raw }, {});
   const local = engine ?? (config.models.length > 0 ? createDummyEngine() : undefined);
   for (const { id, source } of config.models) {
@@ -33,7 +41,7 @@ export async function startHost({ config: raw = {}, engine }: HostOptions = {}):
     void logs.push(`${message} ${JSON.stringify(fields ?? {})}`);
   const log: Log = { debug: write, info: write, warn: write, error: write };
   const platform = { info: { system: "test" }, sample: async () => ({}) };
-  const server = await startServer({ config, local, platform, log });
+  const server = await startServer({ config, local, store, platform, log });
   const inFlight = (count: number) =>
     eventually(async () => {
       const status = await (await fetch(`${server.url}/v1/system/status`)).json();

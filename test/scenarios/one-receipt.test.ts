@@ -1,10 +1,9 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import type { Engine } from "../../shared/engine.ts";
-import { createMemoryLedger } from "../../shared/memory-ledger.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
 import { toPrice } from "../../shared/pricing.ts";
-import { dummy, entryOf, testApp } from "../harness/app.ts";
+import { ADMIN_KEY, dummy, entryOf, PREPAID, testApp } from "../harness/app.ts";
 import { chat, eventsOf } from "../harness/wire.ts";
 
 const CREDIT = 10 ** 9;
@@ -45,19 +44,19 @@ function fatefulEngine(fates: readonly Fate[]): Engine {
 it("every request ends in exactly one receipt or none at all, whatever happens to it", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fate, { minLength: 1, maxLength: 12 }), async (fates) => {
-      const ledger = createMemoryLedger({ now: () => 0, credits: { open: CREDIT } });
-      const app = testApp({ engines: [entryOf(fatefulEngine(fates), { price: PRICE })], ledger });
+      const app = testApp({ engines: [entryOf(fatefulEngine(fates), { price: PRICE })], credit: CREDIT });
       await Promise.all(fates.map((each, i) => live(app, each, i)));
       await app.settled();
 
       const ended = [...app.receipts.map(({ requestId }) => requestId), ...app.voided];
       expect([...ended].sort()).toEqual(app.holds.map(({ requestId }) => requestId).sort());
-      const { balanceNanoUsd, heldNanoUsd, spentNanoUsd } = await ledger.balance("open");
+      const { availableNanoUsd, heldNanoUsd, spentNanoUsd } = await app.ledger.balance(PREPAID);
       expect(heldNanoUsd).toBe(0);
-      expect((balanceNanoUsd ?? 0) + spentNanoUsd).toBe(CREDIT);
+      expect(availableNanoUsd + spentNanoUsd).toBe(CREDIT);
       expect(spentNanoUsd).toBe(app.receipts.reduce((sum, { costNanoUsd }) => sum + costNanoUsd, 0));
       for (const { usage } of app.receipts) expect(usage.completionTokens).toBeLessThanOrEqual(3 * WORDS);
-      const { traffic } = await (await app.rawFetch("/v1/system/status")).json();
+      const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+      const { traffic } = await (await app.rawFetch("/v1/system/status", { headers })).json();
       expect(traffic).toMatchObject({ in_flight: 0, requests_total: fates.length });
     }),
     { numRuns: 60 },

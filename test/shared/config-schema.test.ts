@@ -77,6 +77,13 @@ describe("config.schema.json", () => {
   });
 });
 
+const SECRETS = {
+  OPENAI_API_KEY: "k",
+  SLUICE_ADMIN_KEY: "an-admin-key-of-a-test",
+  WEB_KEY: "sk-slc-a-key-of-a-test",
+  WEBHOOK_SECRET: "a-webhook-secret-of-a-test",
+};
+
 describe("sluice.example.yaml", () => {
   it("names the schema for editors in its first line", () => {
     expect(example.split("\n")[0]).toBe("# yaml-language-server: $schema=./shared/config.schema.json");
@@ -87,7 +94,7 @@ describe("sluice.example.yaml", () => {
   });
 
   it("is valid with everything in force, and shows every key there is", () => {
-    expect(parseConfig(everything, { OPENAI_API_KEY: "k" }).backends).toHaveLength(2);
+    expect(parseConfig(everything, SECRETS).backends).toHaveLength(2);
     const shown = new Set(pathsOf(everything));
     expect(keysOf(inputSchema()).filter((key) => !shown.has(key))).toEqual([]);
   });
@@ -102,8 +109,13 @@ describe("sluice.example.yaml", () => {
       llamaServer: _llamaServer,
       loading: _loading,
       downloads: _downloads,
+      admin: _admin,
+      keys: _keys,
+      accounts: _accounts,
+      ledger: _ledger,
+      webhooks: _webhooks,
       ...rest
-    } = parseConfig(everything, { OPENAI_API_KEY: "k" });
+    } = parseConfig(everything, SECRETS);
     expect(parseConfig(undefined, {})).toMatchObject(rest);
   });
 });

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ConfigError, parseConfig } from "../../shared/config.ts";
 import { settings } from "../../shared/config-env.ts";
-import { modelIdFromSource } from "../../shared/config-schema.ts";
+import { modelIdFromSource } from "../../shared/config-source.ts";
+import { FREE } from "../../shared/pricing.ts";
 
 function problemsFrom(raw: unknown, env: Record<string, string> = {}): readonly string[] {
   try {
@@ -32,7 +33,7 @@ describe("the configuration without a file", () => {
         id: "sluice-demo",
         source: "demo",
         aliases: [],
-        price: { promptPicoUsd: 0, cachedPromptPicoUsd: 0, completionPicoUsd: 0 },
+        price: FREE,
       },
     ]);
     expect(config.limits).toEqual({
@@ -72,11 +73,13 @@ describe("models and backends", () => {
       promptPicoUsd: 1_000_000,
       cachedPromptPicoUsd: 1_000_000,
       completionPicoUsd: 2_000_000,
+      reasoningPicoUsd: 2_000_000,
     };
     expect(config.models[0]?.price).toEqual({
       promptPicoUsd: 150_000,
       cachedPromptPicoUsd: 75_000,
       completionPicoUsd: 600_000,
+      reasoningPicoUsd: 600_000,
     });
     expect(config.backends[0]?.models).toEqual([
       { id: "a", as: "a", weight: 1, price: standard },
@@ -95,6 +98,8 @@ describe("models and backends", () => {
       connectTimeoutMs: 10_000,
       headersTimeoutMs: 600_000,
       idleTimeoutMs: 300_000,
+      onAbort: "cancel",
+      drainMs: 60_000,
       models: undefined,
     });
   });
@@ -264,6 +269,25 @@ describe("references to the environment in values", () => {
   });
 });
 
+it("refuses two prices for one model: whoever answers, it costs the same", () => {
+  const models = (completion: number) => [{ id: "m", price: { prompt: 1, completion } }];
+  const backends = (second: number) => [
+    { id: "a", url: "http://a/v1", models: models(2) },
+    { id: "b", url: "http://b/v1", models: models(second) },
+  ];
+  expect(problemsFrom({ backends: backends(2) })).toEqual([]);
+  expect(problemsFrom({ backends: backends(3) })).toEqual([
+    expect.stringContaining("`backends[1].models[0].price`"),
+  ]);
+});
+
+it("refuses a key that is neither given nor hashed, and a name that is taken", () => {
+  const key = { id: "web", sha256: "0".repeat(64) };
+  expect(problemsFrom({ keys: [key] })).toEqual([]);
+  expect(problemsFrom({ keys: [key, { id: "web" }] })).toHaveLength(2);
+  expect(problemsFrom({ ledger: { store: "postgres" } })).toEqual([expect.stringContaining("`ledger.url`")]);
+});
+
 describe("a configuration that is wrong", () => {
   it("is refused with every problem, its value and what is allowed", () => {
     const raw = {
@@ -289,7 +313,7 @@ describe("a configuration that is wrong", () => {
         '`host` is "127.0.0.1:80"; allowed: an address or host name, without port',
         "`port` is 99999; allowed: a whole number from 0 to 65535",
         '`engine` is "onnx"; allowed: auto, vllm, mlx, llama_cpp, llama_server, dummy',
-        "`prot` (1) is not a setting; did you mean port? allowed: host, port, engine, models, llamaCpp, vllm, mlx, llamaServer, loading, backends, price, limits, downloads, cors, log, strict",
+        "`prot` (1) is not a setting; did you mean port? allowed: host, port, engine, models, llamaCpp, vllm, mlx, llamaServer, loading, backends, price, auth, admin, keys, accounts, ledger, webhooks, idempotencyTtlMs, limits, downloads, cors, log, strict",
         "`limits.drianMs` (5) is not a setting; did you mean drainMs? allowed: bodyBytes, inFlight, drainMs, keepAliveMs",
         "`limits.inFlight` is 0; allowed: a whole number from 1 to 1000000",
         '`limits.bodyBytes` is "big"; allowed: a whole number from 1024 to 1073741824',

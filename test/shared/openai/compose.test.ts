@@ -85,7 +85,7 @@ describe("several choices", () => {
     expect(usage.prompt_tokens_details.cached_tokens).toBe(4);
     expect(call.report.read()).toEqual({
       usage: { promptTokens: 10, cachedTokens: 4, completionTokens: 6, reasoningTokens: 0 },
-      basis: "exact",
+      source: "engine",
     });
   });
 

@@ -58,7 +58,7 @@ describe.each(ENGINES)("the recorded answers of $name", ({ name, dialect }) => {
     const whole: Json = await response.json();
     expectSchema("CreateChatCompletionResponse", whole);
     expect(whole.model).toBe(ASKED);
-    expect(call.report.read()).toEqual({ usage: readUsage(whole), basis: "exact" });
+    expect(call.report.read()).toEqual({ usage: readUsage(whole), source: "engine" });
 
     const streamed = chatCall("demo", { ...QUESTION, stream: true, stream_options: { include_usage: true } });
     const stream = await readStream((await replay(dialect, streamed, `${name}-chat.sse`)).response);
@@ -70,14 +70,14 @@ describe.each(ENGINES)("the recorded answers of $name", ({ name, dialect }) => {
     const { completionTokens, promptTokens } = readUsage(stream.chunks.at(-1)) ?? {};
     expect({ completionTokens, promptTokens }).toEqual({ completionTokens: 40, promptTokens: 12 });
     expect(stream.chunks.slice(0, -1).every((chunk) => chunk.usage === null)).toBe(true);
-    expect(streamed.report.read().basis).toBe("exact");
+    expect(streamed.report.read().source).toBe("engine");
   });
 
   it("have no usage for who did not ask", async () => {
     const call = chatCall("demo", { ...QUESTION, stream: true });
     const stream = await readStream((await replay(dialect, call, `${name}-chat.sse`)).response);
     expect(stream.chunks.some((chunk) => "usage" in chunk)).toBe(false);
-    expect(call.report.read()).toMatchObject({ usage: { completionTokens: 40 }, basis: "exact" });
+    expect(call.report.read()).toMatchObject({ usage: { completionTokens: 40 }, source: "engine" });
   });
 
   it("are OpenAI's: a text completion, whole and streamed", async () => {

@@ -74,7 +74,7 @@ describe("a supervised engine", () => {
     const { isDone, error } = await stream;
     expect({ isDone, error }).toMatchObject({ isDone: false, error: { type: "server_error" } });
     expect(call.report.failure).toMatchObject({ status: 502 });
-    expect(call.report.read()).toMatchObject({ usage: { completionTokens: 2 }, basis: "counted" });
+    expect(call.report.read()).toMatchObject({ usage: { completionTokens: 2 }, source: "counted" });
     const next = await engine.respond(ask("a"));
     expect(await next.json()).toMatchObject({ choices: [{ message: { content: "w0 w1 w2 " } }] });
     expect(pidOf(engine)).not.toBe(pid);
