@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import pkg from "../package.json" with { type: "json" };
+import { configureAb } from "./commands/ab.ts";
 import { configureAnalyze } from "./commands/analyze.ts";
 import { configureBench } from "./commands/bench.ts";
 import { configureCalibrate } from "./commands/calibrate.ts";
@@ -32,6 +33,7 @@ for (const configure of [
   configureSweep,
   configureReplay,
   configureBench,
+  configureAb,
   configureAnalyze,
   configureCompare,
   configureMonitor,
