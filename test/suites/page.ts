@@ -53,7 +53,7 @@ export function summaryText(summary: Summary): string {
     suites,
     ...(lines.length === 0 ? [] : [goals]),
     ...(failures.length === 0 ? [] : [styleText("bold", "Failures"), ...failures.map((text) => `  ${text}`)]),
-    ...(notes.length === 0 ? [] : [styleText("bold", "Not here"), ...notes.map((text) => `  ${text}`)]),
+    ...(notes.length === 0 ? [] : [styleText("bold", "Notes"), ...notes.map((text) => `  ${text}`)]),
     "",
   ].join("\n");
 }

@@ -10,16 +10,35 @@ export interface ReleaseLine {
   readonly isPassed: boolean;
 }
 
-/** What the specification asks of a release. */
-export const GOALS = {
-  healthMs: 100,
-  responseMs: 3000,
-  requestsPerMinute: 50,
-  successPercent: 95,
-  memoryGrowthMiB: 100,
-  cpuPercent: 80,
-  users: 100,
-} as const;
+/** A figure of a suite, and what the specification asks of it. */
+type Goal = readonly [
+  name: string,
+  suite: Outcome["name"],
+  figure: string,
+  "<" | ">",
+  limit: number,
+  unit: string,
+];
+
+const RESPONSE: Goal = ["response time, mean of a short chat", "perf", "responseMeanMs", "<", 3000, "ms"];
+const SUCCESS: Goal = ["success rate with 100 users", "stress", "successPercent", ">", 95, "%"];
+const MEMORY: Goal = ["memory: growth under load", "perf", "memoryGrowthMiB", "<", 100, "MiB"];
+const CPU: Goal = [
+  "CPU of the server, of all cores, with 100 users",
+  "stress",
+  "serverCpuPercent",
+  "<",
+  80,
+  "%",
+];
+const GOALS: readonly Goal[] = [
+  ["health check, mean", "perf", "healthMeanMs", "<", 100, "ms"],
+  RESPONSE,
+  ["response time, mean with 100 users", "stress", "responseMeanMs", "<", 3000, "ms"],
+  ["throughput with 100 users", "stress", "requestsPerMinute", ">", 50, "requests/min"],
+  SUCCESS,
+  ["memory: growth with 100 users", "stress", "memoryGrowthMiB", "<", 100, "MiB"],
+];
 
 export interface Evidence {
   readonly outcomes: readonly Outcome[];
@@ -28,75 +47,27 @@ export interface Evidence {
 
 /** Every line, measured or tested; what was not measured has not passed. */
 export function releaseLines({ outcomes, documentProblems }: Evidence): readonly ReleaseLine[] {
-  const find = (name: Outcome["name"]) => outcomes.find((outcome) => outcome.name === name);
-  const figure = (name: Outcome["name"], key: string) => find(name)?.figures[key];
-  const success = figure("stress", "successPercent");
+  const find: Find = (name) => outcomes.find((outcome) => outcome.name === name);
+  const documents = documentProblems.length === 0 ? "complete" : documentProblems.join("; ");
   return [
     tested("all unit tests pass", [find("unit")]),
     tested("integration tests pass", [find("integration")]),
     tested("OpenAI compatibility tests pass", [find("compat"), find("running")]),
     platforms(find("platform"), find("compat")),
-    goal(
-      "checklist",
-      "performance: response time",
-      figure("perf", "responseMeanMs"),
-      "<",
-      GOALS.responseMs,
-      "ms",
-    ),
-    goal("checklist", `stress: success with ${GOALS.users} users`, success, ">", GOALS.successPercent, "%"),
-    goal(
-      "checklist",
-      "no memory leak: growth under load",
-      figure("perf", "memoryGrowthMiB"),
-      "<",
-      GOALS.memoryGrowthMiB,
-      "MiB",
-    ),
+    ...[RESPONSE, SUCCESS, MEMORY].map((goal) => measured("checklist", goal, find)),
     {
       kind: "checklist",
       name: "documentation complete",
       target: "scripts named, links alive, both languages in step",
-      measured: documentProblems.length === 0 ? "complete" : documentProblems.join("; "),
+      measured: documents,
       isPassed: documentProblems.length === 0,
     },
-    goal("goal", "health check, mean", figure("perf", "healthMeanMs"), "<", GOALS.healthMs, "ms"),
-    goal(
-      "goal",
-      "response time, mean of a short chat",
-      figure("perf", "responseMeanMs"),
-      "<",
-      GOALS.responseMs,
-      "ms",
-    ),
-    goal(
-      "goal",
-      `response time, mean with ${GOALS.users} users`,
-      figure("stress", "responseMeanMs"),
-      "<",
-      GOALS.responseMs,
-      "ms",
-    ),
-    goal(
-      "goal",
-      "throughput",
-      figure("stress", "requestsPerMinute"),
-      ">",
-      GOALS.requestsPerMinute,
-      "requests/min",
-    ),
-    goal("goal", "success rate", success, ">", GOALS.successPercent, "%"),
-    goal(
-      "goal",
-      "memory: growth over the stress run",
-      figure("stress", "memoryGrowthMiB"),
-      "<",
-      GOALS.memoryGrowthMiB,
-      "MiB",
-    ),
-    cpu(find("stress")),
+    ...GOALS.map((goal) => measured("goal", goal, find)),
+    cpu(find),
   ];
 }
+
+type Find = (name: Outcome["name"]) => Outcome | undefined;
 
 function tested(name: string, outcomes: readonly (Outcome | undefined)[]): ReleaseLine {
   const ran = outcomes.filter((outcome) => outcome !== undefined);
@@ -132,25 +103,22 @@ function platforms(platform: Outcome | undefined, compat: Outcome | undefined): 
   };
 }
 
-function goal(
+function measured(
   kind: ReleaseLine["kind"],
-  name: string,
-  value: number | string | undefined,
-  relation: "<" | ">",
-  limit: number,
-  unit: string,
+  [name, suite, figure, relation, limit, unit]: Goal,
+  find: Find,
 ): ReleaseLine {
   const target = `${relation} ${limit} ${unit}`;
+  const value = find(suite)?.figures[figure];
   if (typeof value !== "number") return { kind, name, target, measured: "not measured", isPassed: false };
   const isPassed = relation === "<" ? value < limit : value > limit;
   return { kind, name, target, measured: `${round(value)} ${unit}`, isPassed };
 }
 
 /** What a server takes of a machine that is short of CPU says little: such a figure has not passed. */
-function cpu(stress: Outcome | undefined): ReleaseLine {
-  const name = "CPU of the server, of all cores, mean over the stress run";
-  const line = goal("goal", name, stress?.figures.serverCpuPercent, "<", GOALS.cpuPercent, "%");
-  if (stress?.figures.isValid !== "false") return line;
+function cpu(find: Find): ReleaseLine {
+  const line = measured("goal", CPU, find);
+  if (find("stress")?.figures.isValid !== "false") return line;
   return {
     ...line,
     measured: `${line.measured}, but the machine was busy with other things`,
