@@ -33,6 +33,8 @@ const ACCOUNT = "chaos";
 const KEY = { id: "chaos", key: "sk-slc-chaos-chaos-chaos", account: ACCOUNT };
 /** Beyond the lease of every hold that a killed server left. */
 const LATER_MS = 3_600_000;
+const ignore = () => {};
+const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
 /** Streams against a real server of the host that is killed on the way, then every receipt against the backend's count. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -134,7 +136,7 @@ async function stop(server: Sluice): Promise<void> {
 }
 
 async function withStore<T>(raw: object, work: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(parseConfig(raw, {}));
+  const store = await openStore(parseConfig(raw, {}), SILENT);
   try {
     return await work(store);
   } finally {

@@ -47,7 +47,8 @@ export function judge({ requests, receipts }: Evidence): Verdict {
         `${requestId} came to its end with ${made} tokens and is billed ${usage.completionTokens}`,
       );
     const told = request?.seen.usage;
-    if (told !== undefined && JSON.stringify(told) !== JSON.stringify(usage))
+    // Killed after the last event and before the commit, a server had only its checkpoints.
+    if (outcome !== "lost" && told !== undefined && JSON.stringify(told) !== JSON.stringify(usage))
       breaches.push(`${requestId} is billed otherwise than its client was told`);
     if (outcome === "lost") lostTokens += made - usage.completionTokens;
     else if (receipt.source === "engine") {

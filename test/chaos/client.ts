@@ -4,8 +4,8 @@ import type { StreamPlan } from "./plan.ts";
 
 /** What a client saw of its stream. */
 export interface Seen {
-  /** The status, or `lost` where the connection broke (the server was killed). */
-  readonly status: number | "lost";
+  /** The status; `left` where it left by its plan, `lost` where the connection broke (the server was killed). */
+  readonly status: number | "left" | "lost";
   readonly isDone: boolean;
   /** The usage it asked for, where the stream came to its end. */
   readonly usage: Usage | undefined;
@@ -41,13 +41,11 @@ export async function runStream(baseURL: string, key: string, plan: StreamPlan):
     for await (const event of readEvents(response.body)) {
       if (event === "[DONE]") return { status: 200, isDone: true, usage };
       usage = readUsage(JSON.parse(event)) ?? usage;
-      if (++events === plan.leavesAfter) {
-        abort.abort();
-        return { status: 200, isDone: false, usage: undefined };
-      }
+      if (++events === plan.leavesAfter) abort.abort();
     }
   } catch {
-    return { status: "lost", isDone: false, usage: undefined }; // The server was killed.
+    // By its own abort, or the server was killed.
+    return { status: abort.signal.aborted ? "left" : "lost", isDone: false, usage: undefined };
   }
   return { status: 200, isDone: false, usage: undefined };
 }
