@@ -13,7 +13,7 @@ import { writePage } from "../report/write.ts";
 import { EXIT } from "../session.ts";
 import { readTarget, targetText } from "../target.ts";
 import { durationMs, integer } from "./flags.ts";
-import { languageOption, share } from "./report-flags.ts";
+import { deltaOption, languageOption } from "./report-flags.ts";
 
 interface AbFlags {
   readonly a: string;
@@ -49,14 +49,22 @@ export function configureAb(program: Command): void {
       pairs,
       "auto",
     )
-    .option("--slice <duration>", "how long each is measured in a pair", durationMs, 10_000)
-    .option("--delta <percent>", "the least difference that matters", share, 0.05)
+    .addOption(
+      new Option("--slice <duration>", "how long each is measured in a pair")
+        .argParser(durationMs)
+        .default(10_000, "10s"),
+    )
+    .addOption(deltaOption())
     .option("--concurrency <count>", "streams at once", integer(1), 8)
     .option("--profile <name|file>", "what is asked; its think times play no part", "chat")
     .option("--model <id>", "model (default: the first that each server lists)")
     .addOption(new Option("--api-key <key>", "bearer token").env("OPENAI_API_KEY"))
     .option("--seed <number>", "same seed, same requests and order", integer(0, 0x7fffffff), 1)
-    .option("--timeout <duration>", "to the headers, and between two reads", durationMs, 120_000)
+    .addOption(
+      new Option("--timeout <duration>", "to the headers, and between two reads")
+        .argParser(durationMs)
+        .default(120_000, "2min"),
+    )
     .option("--out <dir>", "write ab.json, report.html and charts/*.png there")
     .addOption(languageOption())
     .option("--json", "print the comparison as JSON, and nothing else")

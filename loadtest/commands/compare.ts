@@ -13,7 +13,7 @@ import { runsTable } from "../report/tables.ts";
 import { type Language, type Say, speak } from "../report/words.ts";
 import { writePage } from "../report/write.ts";
 import type { Result } from "../result.ts";
-import { languageOption, share } from "./report-flags.ts";
+import { deltaOption, languageOption } from "./report-flags.ts";
 
 interface CompareFlags {
   /** 0 to 1. */
@@ -38,7 +38,7 @@ export function configureCompare(program: Command): void {
   program
     .command("compare <baseline> <run...>")
     .description("hold stored runs against the first: the same charts, and which differences are noise")
-    .option("--delta <percent>", "the least difference that matters", share, 0.05)
+    .addOption(deltaOption())
     .option("--out <dir>", "write compare.json, report.html and charts/*.png there")
     .addOption(languageOption())
     .option("--json", "print the comparison as JSON, and nothing else")

@@ -7,6 +7,13 @@ export function languageOption(): Option {
     .default("en");
 }
 
+/** Of comparisons. */
+export function deltaOption(): Option {
+  return new Option("--delta <percent>", "the least difference that matters")
+    .argParser(share)
+    .default(0.05, "5%");
+}
+
 /** `5%`, as a share: a flag's parser. */
 export function share(text: string): number {
   const [, digits] = /^(\d+(?:\.\d+)?)\s*%$/.exec(text.trim()) ?? [];
