@@ -4,8 +4,9 @@ import type { AddressInfo } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import type { Log } from "../../functions/deps.ts";
 import { deliverDue, retryDelayMs } from "../../functions/webhooks.ts";
+import { createSqliteStore } from "../../runtime-node/ledger/sqlite.ts";
 import { createTransport } from "../../runtime-node/transport.ts";
-import { bill, memoryStore } from "../harness/billing.ts";
+import { bill } from "../harness/billing.ts";
 
 const SECRET = "whsec_c2x1aWNlLXRlc3Qtc2VjcmV0LW9mLTMyLWJ5dGVz";
 const T0 = Date.UTC(2026, 10, 25, 12);
@@ -44,7 +45,7 @@ function setUp(url: string, { secret = SECRET, ids = ["payments"] } = {}) {
   const write = (message: string, fields?: unknown) =>
     void lines.push(`${message} ${JSON.stringify(fields)}`);
   const log: Log = { debug: write, info: write, warn: write, error: write };
-  const store = memoryStore({ now: () => now, webhooks: ids });
+  const store = createSqliteStore({ path: ":memory:", now: () => now, webhooks: ids, log });
   const { transport: send } = createTransport(1000);
   const options = {
     books: store.books,

@@ -1,19 +1,6 @@
-import { createLog } from "../../functions/log.ts";
-import { createSqliteStore } from "../../runtime-node/ledger/sqlite.ts";
 import type { Hold, Receipt, Settlement } from "../../shared/ledger.ts";
 import { toPrice } from "../../shared/pricing.ts";
 import type { Store } from "../../shared/store.ts";
-
-/** A whole store in memory: SQLite's own, as `ledger.store: memory` opens it. */
-export function memoryStore({
-  now = Date.now,
-  webhooks = [],
-}: {
-  readonly now?: () => number;
-  readonly webhooks?: readonly string[];
-} = {}): Store {
-  return createSqliteStore({ path: ":memory:", webhooks, now, log: createLog("error", () => {}) });
-}
 
 interface Billed {
   readonly hold?: Partial<Hold>;

@@ -53,6 +53,7 @@ export function expectSchema(schema: string, value: unknown): void {
 }
 
 const ANSWERS: readonly [RegExp, string, string][] = [
+  [/\/organization\//, "UsageResponse", ""],
   [/\/chat\/completions$/, "CreateChatCompletionResponse", "CreateChatCompletionStreamResponse"],
   [/\/completions$/, "CreateCompletionResponse", "CreateCompletionResponse"],
   [/\/embeddings$/, "CreateEmbeddingResponse", ""],
