@@ -1,119 +1,127 @@
 import type { Log } from "../../functions/deps.ts";
-import type { Write, WriteKind } from "../../shared/sql-store/store.ts";
+import type { Transaction, Write, WriteKind } from "../../shared/sql-store/store.ts";
 
 export interface GroupCommitOptions {
-  /** All of the work or nothing; may be nested. */
-  readonly transaction: <T>(work: () => T) => T;
-  /** Whether what was thrown is the store's fault (a full disk), not the call's. */
-  readonly isFault: (thrown: unknown) => boolean;
-  /** What a caller is told then. */
-  readonly refusal: (cause: unknown) => Error;
+  readonly transaction: Transaction;
+  /** Whether what was thrown is the store's fault (a full disk), not the call's; `busy`: another process writes. */
+  readonly faultOf: (thrown: unknown) => "busy" | "broken" | undefined;
   readonly log: Log;
 }
 
 export interface GroupCommit {
   readonly write: Write;
-  /** Writes what is owed if it can be written; after it, nothing may be asked. */
-  close(): Promise<void>;
+  /** Writes what waits, if it can be written; after it, nothing may be asked. */
+  close(): void;
 }
 
 interface Pending {
   readonly kind: WriteKind;
-  /** Runs it in the transaction that is open; what it made is kept until the commit. */
+  /** By the monotonic clock. */
+  readonly askedAt: number;
+  /** Within the transaction; what it made is kept until the commit. */
   run(): void;
   committed(): void;
   failed(reason: unknown): void;
 }
 
-/** Settles that wait for a disk that can be written; beyond it their bills are lost, and the log says so. */
-const MAX_OWED = 100_000;
-const RETRY_MS = 1000;
+/** How long a call waits for another process that writes: `sluice keys` takes milliseconds. */
+const PATIENCE_MS = 2000;
+const BUSY_RETRY_MS = 20;
+const OWED_RETRY_MS = 1000;
+/** What may be owed, some 10 MB; beyond it, a request's lease runs out and a sweep settles it. */
+const MAX_OWED = 10_000;
 
-/** Writes all that is asked in one turn of the event loop in one transaction: one wait for the disk, however many ask. */
-export function createGroupCommit({ transaction, isFault, refusal, log }: GroupCommitOptions): GroupCommit {
+/**
+ * Writes all that is asked in one turn of the event loop in one transaction: one commit, however many ask. Nobody is
+ * answered before it. While the store can't be written, calls are refused, but what is owed is kept and written as soon
+ * as it can be, before anything that was asked later.
+ */
+export function createGroupCommit({ transaction, faultOf, log }: GroupCommitOptions): GroupCommit {
   let pending: Pending[] = [];
   let owed: Pending[] = [];
   let isScheduled = false;
-  let retry: ReturnType<typeof setTimeout> | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** In one commit; a call that throws by its own fault is undone alone. Throws where the store can't be written. */
-  function commit(batch: readonly Pending[]): void {
-    const ends: (() => void)[] = [];
-    transaction(() => {
-      for (const each of batch) {
-        try {
-          transaction(() => each.run());
-          ends.push(() => each.committed());
-        } catch (thrown) {
-          if (isFault(thrown)) throw thrown;
-          ends.push(() => each.failed(thrown));
-        }
-      }
-    });
-    for (const end of ends) end();
+  function schedule(): void {
+    if (isScheduled) return;
+    isScheduled = true;
+    setImmediate(flush);
+  }
+
+  function retryIn(ms: number): void {
+    timer ??= setTimeout(flush, ms);
   }
 
   function flush(): void {
     isScheduled = false;
-    const batch = pending;
-    pending = [];
-    try {
-      commit(batch);
-    } catch (cause) {
-      for (const each of batch) {
-        if (each.kind === "owed") keep(each);
-        each.failed(refusal(cause));
-      }
-    }
+    clearTimeout(timer);
+    timer = undefined;
+    const [late, batch] = [owed, pending];
+    [owed, pending] = [[], []];
+    if (late.length + batch.length > 0) commit([...late, ...batch]);
+    if (late.length > 0 && owed.length === 0) log.info("the ledger is written again", { owed: late.length });
   }
 
-  function keep(each: Pending): void {
-    if (owed.length >= MAX_OWED) {
-      log.error("a bill is lost: too many wait to be written");
+  function commit(batch: readonly Pending[]): void {
+    try {
+      transaction(() => {
+        for (const each of batch) each.run();
+      });
+    } catch (thrown) {
+      const fault = faultOf(thrown);
+      // Where a call is at fault itself, it fails alone: all was undone, and each is done again by itself.
+      if (fault === undefined && batch.length > 1) for (const each of batch) commit([each]);
+      else for (const each of batch) unwritten(each, thrown, fault);
       return;
     }
-    if (owed.length === 0) log.error("the ledger can't be written; bills are kept in memory until it can");
-    owed.push(each);
-    retry ??= setTimeout(writeOwed, RETRY_MS).unref();
+    for (const each of batch) each.committed();
   }
 
-  function writeOwed(): void {
-    retry = undefined;
-    const batch = owed;
-    owed = [];
-    try {
-      if (batch.length > 0) commit(batch);
-      log.info("the ledger is written again", { bills: batch.length });
-    } catch {
-      owed = batch; // Still not; said before.
-      retry = setTimeout(writeOwed, RETRY_MS).unref();
+  function unwritten(each: Pending, reason: unknown, fault: ReturnType<typeof faultOf>): void {
+    if (fault === "busy" && performance.now() - each.askedAt < PATIENCE_MS) {
+      pending.push(each);
+      retryIn(BUSY_RETRY_MS);
+      return;
     }
+    if (fault !== undefined && each.kind === "owed") keep(each, reason);
+    each.failed(reason);
+  }
+
+  function keep(each: Pending, reason: unknown): void {
+    if (owed.length === 0) log.error("the ledger can't be written", { reason: reasonOf(reason) });
+    if (owed.length === MAX_OWED) log.error("too much waits for the ledger: leases will run out");
+    if (owed.length >= MAX_OWED) return;
+    owed.push(each);
+    retryIn(OWED_RETRY_MS);
   }
 
   return {
     write: (work, kind) =>
       new Promise((resolve, reject) => {
-        let made: { readonly value: Awaited<ReturnType<typeof work>> } | undefined;
+        let made: { readonly value: ReturnType<typeof work> } | undefined;
         pending.push({
           kind,
+          askedAt: performance.now(),
           run() {
-            made = { value: work() as Awaited<ReturnType<typeof work>> }; // Work is synchronous.
+            made = { value: work() };
           },
           committed() {
             if (made !== undefined) resolve(made.value);
           },
           failed: reject,
         });
-        if (isScheduled) return;
-        isScheduled = true;
-        setImmediate(flush);
+        schedule();
       }),
-    async close() {
-      if (isScheduled) flush();
-      clearTimeout(retry);
-      if (owed.length > 0) writeOwed();
-      clearTimeout(retry);
-      if (owed.length > 0) log.error("bills could not be written and are lost", { bills: owed.length });
+    close() {
+      flush();
+      clearTimeout(timer);
+      const lost = owed.length + pending.length;
+      if (lost > 0) log.error("closed with calls unwritten: their leases will run out", { calls: lost });
     },
   };
+}
+
+function reasonOf(thrown: unknown): string {
+  const { cause } = Object(thrown);
+  return cause instanceof Error ? cause.message : String(thrown);
 }

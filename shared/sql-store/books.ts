@@ -7,11 +7,12 @@ import type {
   UsageTotal,
 } from "../books.ts";
 import type { Receipt, RequestRef } from "../ledger.ts";
+import { invalidRequest } from "../openai/errors.ts";
 import { readReceipt } from "./rows.ts";
 import type { Sql, SqlValue } from "./sql.ts";
 import { verify } from "./verify.ts";
 
-/** `Books`, synchronously. */
+/** `Books`, synchronously; what writes runs within a transaction. */
 export interface SqlBooks {
   accounts(): readonly string[];
   receipt(ref: RequestRef): Receipt | undefined;
@@ -26,17 +27,24 @@ export interface SqlBooks {
 const GROUPS = { account: "account", key: "key_id", model: "model" } as const;
 
 export function createSqlBooks(sql: Sql): SqlBooks {
+  function forget(delivery: Delivery): void {
+    sql.run(
+      "DELETE FROM deliveries WHERE webhook = ? AND account = ? AND request_id = ?",
+      ...placeOf(delivery),
+    );
+  }
+
   return {
     accounts: () =>
-      sql.all("SELECT account FROM accounts ORDER BY account").map((row) => String(row.account)),
-    receipt({ account, requestId }) {
-      const [row] = sql.all(
-        "SELECT * FROM receipts WHERE request_id = ? AND account = ?",
-        requestId,
-        account,
-      );
-      return row === undefined ? undefined : readReceipt(row);
-    },
+      sql
+        .all(
+          // One whose only hold was voided has a row, and nothing in it.
+          `SELECT account FROM accounts AS a WHERE EXISTS (SELECT 1 FROM credits WHERE account = a.account)
+            OR EXISTS (SELECT 1 FROM holds WHERE account = a.account)
+            OR EXISTS (SELECT 1 FROM receipts WHERE account = a.account) ORDER BY account`,
+        )
+        .map((row) => String(row.account)),
+    receipt: (ref) => findReceipt(sql, ref),
     receipts({ after, limit, ...filter }) {
       const { where, values } = whereOf(filter);
       const [settledAt, requestId] = after === undefined ? [undefined, ""] : splitCursor(after);
@@ -84,8 +92,8 @@ export function createSqlBooks(sql: Sql): SqlBooks {
     due: (now, limit) =>
       sql
         .all(
-          `SELECT deliveries.webhook, deliveries.attempts, receipts.* FROM deliveries JOIN receipts USING (request_id)
-            WHERE due_at <= ? ORDER BY due_at, deliveries.request_id LIMIT ?`,
+          `SELECT deliveries.webhook, deliveries.attempts, receipts.* FROM deliveries
+            JOIN receipts USING (account, request_id) WHERE due_at <= ? ORDER BY due_at, request_id, webhook LIMIT ?`,
           now,
           limit,
         )
@@ -94,19 +102,26 @@ export function createSqlBooks(sql: Sql): SqlBooks {
           attempts: Number(row.attempts),
           receipt: readReceipt(row),
         })),
-    delivered({ webhook, receipt }) {
-      sql.run("DELETE FROM deliveries WHERE webhook = ? AND request_id = ?", webhook, receipt.requestId);
-    },
-    postpone({ webhook, receipt }, at) {
+    delivered: forget,
+    postpone(delivery, at) {
+      if (at === null) return forget(delivery);
       sql.run(
-        "UPDATE deliveries SET attempts = attempts + 1, due_at = ? WHERE webhook = ? AND request_id = ?",
+        "UPDATE deliveries SET attempts = attempts + 1, due_at = ? WHERE webhook = ? AND account = ? AND request_id = ?",
         at,
-        webhook,
-        receipt.requestId,
+        ...placeOf(delivery),
       );
     },
     verify: () => verify(sql),
   };
+}
+
+export function findReceipt(sql: Sql, { account, requestId }: RequestRef): Receipt | undefined {
+  const [row] = sql.all("SELECT * FROM receipts WHERE account = ? AND request_id = ?", account, requestId);
+  return row && readReceipt(row);
+}
+
+function placeOf({ webhook, receipt: { account, requestId } }: Delivery) {
+  return [webhook, account, requestId] as const;
 }
 
 function whereOf({ account, keyId, model, from, to }: ReceiptFilter): {
@@ -133,6 +148,8 @@ export function cursorOf({ settledAt, requestId }: Receipt): string {
 }
 
 function splitCursor(cursor: string): readonly [number, string] {
-  const at = cursor.indexOf(":");
-  return [Number(cursor.slice(0, at)), cursor.slice(at + 1)];
+  const [, settledAt, requestId] = cursor.match(/^(\d{1,15}):(.+)$/) ?? [];
+  if (settledAt === undefined || requestId === undefined)
+    throw invalidRequest("`after` is no place in this list; use the last page's `next`.", "after");
+  return [Number(settledAt), requestId];
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { AccountRecord, KeyOwner, KeyRecord } from "../directory.ts";
 import type { Sql, SqlRow } from "./sql.ts";
 
-/** `Directory`, synchronously. */
+/** `Directory`, synchronously; what writes runs within a transaction. */
 export interface SqlDirectory {
   findKey(sha256: string): KeyOwner | undefined;
   createKey(key: KeyRecord): void;
@@ -47,8 +47,7 @@ export function createSqlDirectory(sql: Sql): SqlDirectory {
   function putAccount(record: AccountRecord): void {
     const createdAt = account(record.id)?.createdAt ?? record.createdAt;
     sql.run(
-      `INSERT INTO account_records (id, record, created_at) VALUES (?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET record = excluded.record`,
+      "INSERT OR REPLACE INTO account_records VALUES (?, ?, ?)",
       record.id,
       JSON.stringify({ ...record, createdAt }),
       createdAt,
@@ -64,22 +63,21 @@ export function createSqlDirectory(sql: Sql): SqlDirectory {
       if (owner === undefined) throw new Error(`The account ${key.account} of key ${key.id} is not there`);
       return { key, account: owner };
     },
-    createKey: (key) =>
-      sql.transaction(() => {
-        const [taken] = sql.all("SELECT id FROM keys WHERE id = ? OR sha256 = ?", key.id, key.sha256);
-        if (taken !== undefined) throw new Error(`The key ${key.id} is there already, by its id or its hash`);
-        if (account(key.account) === undefined) putAccount(plainAccount(key.account, key.createdAt));
-        const { revokedAt, ...record } = key;
-        sql.run(
-          "INSERT INTO keys (id, sha256, account, record, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?)",
-          key.id,
-          key.sha256,
-          key.account,
-          JSON.stringify(record),
-          key.createdAt,
-          revokedAt,
-        );
-      }),
+    createKey(key) {
+      const [taken] = sql.all("SELECT id FROM keys WHERE id = ? OR sha256 = ?", key.id, key.sha256);
+      if (taken !== undefined) throw new Error(`The key ${key.id} is there already, by its id or its hash`);
+      if (account(key.account) === undefined) putAccount(plainAccount(key.account, key.createdAt));
+      const { revokedAt, ...record } = key;
+      sql.run(
+        "INSERT INTO keys (id, sha256, account, record, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?)",
+        key.id,
+        key.sha256,
+        key.account,
+        JSON.stringify(record),
+        key.createdAt,
+        revokedAt,
+      );
+    },
     revokeKey: (id, at) =>
       sql.run("UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", at, id) > 0,
     keys: (of) =>
@@ -88,7 +86,7 @@ export function createSqlDirectory(sql: Sql): SqlDirectory {
         : sql.all("SELECT record, revoked_at FROM keys WHERE account = ? ORDER BY created_at, id", of)
       ).map(readKey),
     account,
-    putAccount: (record) => sql.transaction(() => putAccount(record)),
+    putAccount,
     accounts: () =>
       sql
         .all("SELECT record FROM account_records ORDER BY created_at, id")

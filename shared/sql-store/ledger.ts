@@ -10,11 +10,16 @@ import type {
 } from "../ledger.ts";
 import { NO_USAGE, type UsageReading } from "../openai/usage.ts";
 import { costNanoUsd } from "../pricing.ts";
-import { type HoldRow, readHold, readReceipt } from "./rows.ts";
-import { freeScopes, takeScopes } from "./scopes.ts";
+import { findReceipt } from "./books.ts";
+import { type HoldRow, readHold, readPrice } from "./rows.ts";
+import { countHold, hasTokenRate, uncountHold } from "./scopes.ts";
 import type { Sql } from "./sql.ts";
+import { type AccountTally, readAccount, type Tallies } from "./tallies.ts";
 
-/** `Ledger`, synchronously: whoever wraps it decides when what was written is safe. */
+/**
+ * `Ledger`, synchronously. Each call runs within a transaction that also writes the tallies; where one throws, the
+ * transaction is undone.
+ */
 export interface SqlLedger {
   hold(hold: Hold): HoldResult;
   checkpoint(ref: RequestRef, reading: UsageReading): void;
@@ -22,6 +27,7 @@ export interface SqlLedger {
   void(ref: RequestRef): void;
   sweep(now: number): number;
   credit(account: string, credit: Credit): CreditResult;
+  /** Needs no transaction. */
   balance(account: string): Balance;
 }
 
@@ -32,100 +38,49 @@ export interface SqlLedgerOptions {
   readonly webhooks: readonly string[];
 }
 
-export function createSqlLedger(sql: Sql, { now, webhooks }: SqlLedgerOptions): SqlLedger {
-  function findHold({ account, requestId }: RequestRef): HoldRow | undefined {
-    const [row] = sql.all("SELECT * FROM holds WHERE request_id = ? AND account = ?", requestId, account);
-    return row === undefined ? undefined : readHold(row);
-  }
-
-  function findReceipt({ account, requestId }: RequestRef): Receipt | undefined {
-    const [row] = sql.all("SELECT * FROM receipts WHERE request_id = ? AND account = ?", requestId, account);
-    return row === undefined ? undefined : readReceipt(row);
-  }
-
-  function balance(account: string): Balance {
-    const [row] = sql.all("SELECT credited, held, spent FROM accounts WHERE account = ?", account);
-    const [credited, held, spent] = [row?.credited, row?.held, row?.spent].map((amount) =>
-      Number(amount ?? 0),
-    );
-    return {
-      creditedNanoUsd: credited ?? 0,
-      availableNanoUsd: (credited ?? 0) - (held ?? 0) - (spent ?? 0),
-      heldNanoUsd: held ?? 0,
-      spentNanoUsd: spent ?? 0,
-    };
-  }
-
-  function hold(asked: Hold): HoldResult {
-    const { account, requestId, keyId, route, model, amount, tokens, leaseMs } = asked;
-    const same = findHold(asked);
-    if (same !== undefined) return { ok: true, heldNanoUsd: same.amount, isRepeat: true, limits: [] };
-    const receipt = findReceipt(asked);
-    if (receipt !== undefined) return { ok: false, reason: "duplicate", receipt };
-    if (asked.isPrepaid) {
-      const { availableNanoUsd } = balance(account);
-      if (amount > availableNanoUsd)
-        return { ok: false, reason: "insufficient_quota", scope: null, availableNanoUsd };
-    }
-    const at = now();
-    const taken = takeScopes(sql, asked, at);
-    if (!taken.ok) return taken;
-    sql.run(
-      `INSERT INTO accounts (account, held) VALUES (?, ?)
-        ON CONFLICT (account) DO UPDATE SET held = held + excluded.held`,
+export function createSqlLedger(sql: Sql, tallies: Tallies, { now, webhooks }: SqlLedgerOptions): SqlLedger {
+  /** Takes the hold out of the books; undefined where there is none. */
+  function takeHold({ account, requestId }: RequestRef): HoldRow | undefined {
+    const [row] = sql.all(
+      "DELETE FROM holds WHERE account = ? AND request_id = ? RETURNING *",
       account,
-      amount,
-    );
-    sql.run(
-      `INSERT INTO holds (request_id, account, key_id, route, model, price, amount, tokens, scopes, lease_ms, held_at,
-        expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       requestId,
-      account,
-      keyId,
-      route,
-      model,
-      JSON.stringify(asked.price),
-      amount,
-      tokens,
-      JSON.stringify(asked.scopes),
-      leaseMs,
-      at,
-      at + leaseMs,
     );
-    return { ok: true, heldNanoUsd: amount, isRepeat: false, limits: taken.limits };
+    return row && readHold(row);
   }
 
-  /** Ends a hold: what it took is free again, what it costs is spent. */
-  function free(held: HoldRow, cost: number, surplusTokens: number, at: number): void {
-    sql.run("DELETE FROM holds WHERE request_id = ?", held.request_id);
-    sql.run(
-      "UPDATE accounts SET held = held - ?, spent = spent + ? WHERE account = ?",
-      held.amount,
-      cost,
-      held.account,
-    );
-    freeScopes(sql, held, { cost, surplusTokens, at });
+  /** What a hold set aside is free again; what it costs is spent. */
+  function release(held: HoldRow, cost: number, surplusTokens: number, at: number): void {
+    const tally = tallies.account(held.account);
+    tally.held -= held.amount;
+    tally.spent += cost;
+    tallies.changed(tally);
+    uncountHold(tallies, held, { cost, surplusTokens, at });
   }
 
-  function charge(held: HoldRow, settlement: Settlement): Receipt {
+  function charge(held: HoldRow, settlement: Settlement, at: number): Receipt {
     const { usage, source, outcome, backend, engine, ttftMs, durationMs, isFree } = settlement;
-    const at = now();
-    const cost = isFree ? 0 : Math.min(costNanoUsd(held.price, usage), held.amount);
+    const price = readPrice(held);
+    const cost = isFree ? 0 : Math.min(costNanoUsd(price, usage), held.amount);
     // A lower bound gives nothing back: what it left out was used.
     const surplus = source === "engine" ? held.tokens - usage.promptTokens - usage.completionTokens : 0;
-    free(held, cost, Math.max(0, surplus), at);
-    const [row] = sql.all(
-      `INSERT INTO receipts (request_id, account, key_id, route, model, price, amount, cost, prompt_tokens,
-        cached_tokens, completion_tokens, reasoning_tokens, source, outcome, backend, engine, ttft_ms, duration_ms,
-        is_free, scopes, held_at, settled_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *`,
-      held.request_id,
+    release(held, cost, Math.max(0, surplus), at);
+    sql.run(
+      "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       held.account,
+      at,
+      held.request_id,
       held.key_id,
       held.route,
       held.model,
-      JSON.stringify(held.price),
+      price.promptPicoUsd,
+      price.cachedPromptPicoUsd,
+      price.completionPicoUsd,
+      price.reasoningPicoUsd,
       held.amount,
+      held.is_prepaid,
+      JSON.stringify(held.scopes),
+      held.held_at,
       cost,
       usage.promptTokens,
       usage.cachedTokens,
@@ -138,86 +93,145 @@ export function createSqlLedger(sql: Sql, { now, webhooks }: SqlLedgerOptions): 
       ttftMs,
       durationMs,
       isFree ? 1 : 0,
-      JSON.stringify(held.scopes.map(({ name }) => name)),
-      held.held_at,
-      at,
     );
     for (const webhook of webhooks)
-      sql.run(
-        "INSERT INTO deliveries (webhook, request_id, due_at) VALUES (?, ?, ?)",
-        webhook,
-        held.request_id,
-        at,
-      );
-    if (row === undefined) throw new Error(`No receipt was written for ${held.request_id}`);
-    return readReceipt(row);
+      sql.run("INSERT INTO deliveries VALUES (?, ?, ?, 0, ?)", webhook, held.account, held.request_id, at);
+    return {
+      account: held.account,
+      requestId: held.request_id,
+      keyId: held.key_id,
+      route: held.route,
+      model: held.model,
+      price,
+      usage,
+      source,
+      outcome,
+      backend,
+      engine,
+      ttftMs,
+      durationMs,
+      isFree,
+      costNanoUsd: cost,
+      heldAt: held.held_at,
+      settledAt: at,
+    };
   }
 
   return {
-    hold: (asked) => sql.transaction(() => hold(asked)),
-    checkpoint({ account, requestId }, { usage, source }) {
-      sql.run(
-        "UPDATE holds SET usage = ?, source = ?, expires_at = ? + lease_ms WHERE request_id = ? AND account = ?",
-        JSON.stringify(usage),
-        source,
-        now(),
+    hold(hold) {
+      const { account, requestId, keyId, route, model, price, amount, tokens, isPrepaid, scopes, leaseMs } =
+        hold;
+      const [known] = sql.all(
+        `SELECT (SELECT amount FROM holds WHERE account = ? AND request_id = ?) AS amount,
+          EXISTS (SELECT 1 FROM receipts WHERE account = ? AND request_id = ?) AS is_settled`,
+        account,
         requestId,
         account,
+        requestId,
+      );
+      if (typeof known?.amount === "number")
+        return { ok: true, heldNanoUsd: known.amount, isRepeat: true, limits: [] };
+      const receipt = known?.is_settled === 1 ? findReceipt(sql, hold) : undefined;
+      if (receipt !== undefined) return { ok: false, reason: "duplicate", receipt };
+
+      const tally = tallies.account(account);
+      const availableNanoUsd = tally.credited - tally.held - tally.spent;
+      if (isPrepaid && amount > availableNanoUsd)
+        return { ok: false, reason: "insufficient_quota", scope: null, availableNanoUsd };
+      exact(tally.held + tally.spent + amount);
+      const at = now();
+      const counted = countHold(tallies, hold, at);
+      if (!counted.ok) return counted;
+      tally.held += amount;
+      tallies.changed(tally);
+      sql.run(
+        "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+        account,
+        requestId,
+        keyId,
+        route,
+        model,
+        price.promptPicoUsd,
+        price.cachedPromptPicoUsd,
+        price.completionPicoUsd,
+        price.reasoningPicoUsd,
+        amount,
+        tokens,
+        isPrepaid ? 1 : 0,
+        JSON.stringify(scopes.map(({ name }) => name)),
+        JSON.stringify(scopes.filter(hasTokenRate).map(({ name }) => name)),
+        leaseMs,
+        at,
+        at + leaseMs,
+      );
+      return { ok: true, heldNanoUsd: amount, isRepeat: false, limits: counted.limits };
+    },
+    checkpoint({ account, requestId }, { usage }) {
+      sql.run(
+        "UPDATE holds SET usage = ?, expires_at = ? + lease_ms WHERE account = ? AND request_id = ?",
+        JSON.stringify(usage),
+        now(),
+        account,
+        requestId,
       );
     },
-    settle: (ref, settlement) =>
-      sql.transaction(() => {
-        const first = findReceipt(ref);
-        if (first !== undefined) return first;
-        const held = findHold(ref);
-        if (held === undefined)
-          throw new Error(`No hold for request ${ref.requestId}: it was never held, or voided`);
-        return charge(held, settlement);
-      }),
-    void: (ref) =>
-      sql.transaction(() => {
-        const held = findHold(ref);
-        if (held !== undefined) free(held, 0, held.tokens, now());
-      }),
-    sweep: (at) =>
-      sql.transaction(() => {
-        const expired = sql.all("SELECT * FROM holds WHERE expires_at <= ?", at).map(readHold);
-        for (const held of expired) {
-          charge(held, {
-            usage: held.usage ?? NO_USAGE,
-            source: "counted",
-            outcome: "lost",
-            backend: null,
-            engine: "unknown",
-            ttftMs: null,
-            durationMs: Math.max(0, now() - held.held_at),
-            isFree: false,
-          });
-        }
-        return expired.length;
-      }),
-    credit: (account, { id, amountNanoUsd }) =>
-      sql.transaction((): CreditResult => {
-        const before = balance(account);
-        const [same] = sql.all("SELECT 1 FROM credits WHERE account = ? AND id = ?", account, id);
-        if (same !== undefined) return { ok: true, isRepeat: true, balance: before };
-        const { availableNanoUsd } = before;
-        if (amountNanoUsd < 0 && availableNanoUsd + amountNanoUsd < 0) return { ok: false, availableNanoUsd };
-        sql.run(
-          "INSERT INTO credits (account, id, amount, at) VALUES (?, ?, ?, ?)",
-          account,
-          id,
-          amountNanoUsd,
-          now(),
-        );
-        sql.run(
-          `INSERT INTO accounts (account, credited) VALUES (?, ?)
-            ON CONFLICT (account) DO UPDATE SET credited = credited + excluded.credited`,
-          account,
-          amountNanoUsd,
-        );
-        return { ok: true, isRepeat: false, balance: balance(account) };
-      }),
-    balance,
+    settle(ref, settlement) {
+      const held = takeHold(ref);
+      if (held !== undefined) return charge(held, settlement, now());
+      const first = findReceipt(sql, ref);
+      if (first !== undefined) return first;
+      throw new Error(`No hold for request ${ref.requestId}: it was never held, or voided`);
+    },
+    void(ref) {
+      const held = takeHold(ref);
+      if (held !== undefined) release(held, 0, held.tokens, now());
+    },
+    sweep(at) {
+      const expired = sql.all("DELETE FROM holds WHERE expires_at <= ? RETURNING *", at).map(readHold);
+      for (const held of expired) charge(held, lost(held, now()), now());
+      return expired.length;
+    },
+    credit(account, { id, amountNanoUsd }): CreditResult {
+      const tally = tallies.account(account);
+      const [same] = sql.all("SELECT 1 FROM credits WHERE account = ? AND id = ?", account, id);
+      if (same !== undefined) return { ok: true, isRepeat: true, balance: balanceOf(tally) };
+      const { availableNanoUsd } = balanceOf(tally);
+      if (amountNanoUsd < 0 && availableNanoUsd + amountNanoUsd < 0) return { ok: false, availableNanoUsd };
+      const credited = exact(tally.credited + amountNanoUsd);
+      sql.run("INSERT INTO credits VALUES (?, ?, ?, ?)", account, id, amountNanoUsd, now());
+      tally.credited = credited;
+      tallies.changed(tally);
+      return { ok: true, isRepeat: false, balance: balanceOf(tally) };
+    },
+    balance: (account) => balanceOf(readAccount(sql, account)),
   };
+}
+
+/** How a request ends that nobody settled: more may have come after its last checkpoint, so its count is not the engine's. */
+function lost(held: HoldRow, at: number): Settlement {
+  return {
+    usage: held.usage ?? NO_USAGE,
+    source: "counted",
+    outcome: "lost",
+    backend: null,
+    engine: "unknown",
+    ttftMs: null,
+    durationMs: Math.max(0, at - held.held_at),
+    isFree: false,
+  };
+}
+
+function balanceOf({ credited, held, spent }: AccountTally): Balance {
+  return {
+    creditedNanoUsd: credited,
+    availableNanoUsd: credited - held - spent,
+    heldNanoUsd: held,
+    spentNanoUsd: spent,
+  };
+}
+
+function exact(nanoUsd: number): number {
+  if (!Number.isSafeInteger(nanoUsd))
+    throw new RangeError(`An account of ${nanoUsd} nano-dollars is beyond exact integers.`);
+  return nanoUsd;
 }

@@ -1,39 +1,41 @@
-/** Rates by GCRA (the leaky bucket as a meter) in whole microseconds: a burst of one minute's worth, then a steady flow. */
-
-export const WINDOW_US = 60_000_000;
-
-export type Taken =
-  | { readonly ok: true; readonly fullAtUs: number }
-  /** When it would fit; null: never, it is more than a minute's worth. */
-  | { readonly ok: false; readonly retryAfterMs: number | null };
-
 /**
- * Takes `quantity` of a rate whose bucket is whole again at `fullAtUs`. A refusal changes nothing: what is asked for
- * later is not made to wait longer by it.
+ * Rates by GCRA, the leaky bucket as a meter: a burst of one minute's worth, then a steady flow. A debt is what was taken
+ * and time has not yet given back, in 1/60000 of a request or token. A millisecond gives back exactly the limit, so all
+ * is whole numbers and no fraction is ever lost.
  */
-export function take(fullAtUs: number, nowUs: number, quantity: number, perMinute: number): Taken {
-  if (quantity > perMinute) return { ok: false, retryAfterMs: null };
-  const next = Math.max(fullAtUs, nowUs) + Math.ceil((quantity * WINDOW_US) / perMinute);
-  const overUs = next - nowUs - WINDOW_US;
-  return overUs <= 0 ? { ok: true, fullAtUs: next } : { ok: false, retryAfterMs: Math.ceil(overUs / 1000) };
+
+/** Of a debt, in one request or token. */
+export const UNIT = 60_000;
+const WINDOW_MS = 60_000;
+
+/** What is left of a debt. A clock that was set back gives nothing back; a limit that was lowered is at most used up. */
+export function debtAfter(debt: number, elapsedMs: number, perMinute: number): number {
+  const flowed = Math.min(Math.max(elapsedMs, 0), WINDOW_MS) * perMinute;
+  return Math.max(0, Math.min(debt, perMinute * UNIT) - flowed);
 }
 
-/** Gives back what was taken too much; never more than makes the bucket whole. */
-export function giveBack(fullAtUs: number, quantity: number, perMinute: number): number {
-  return fullAtUs - Math.floor((quantity * WINDOW_US) / perMinute);
+/** When `quantity` would fit, in ms: 0 now, null never, where it is more than a minute's worth. */
+export function waitMs(debt: number, quantity: number, perMinute: number): number | null {
+  if (quantity > perMinute) return null;
+  return Math.max(0, Math.ceil((debt + (quantity - perMinute) * UNIT) / perMinute));
 }
 
-export function remaining(fullAtUs: number, nowUs: number, perMinute: number): number {
-  const owedUs = Math.min(WINDOW_US, Math.max(0, fullAtUs - nowUs));
-  return Math.floor(((WINDOW_US - owedUs) * perMinute) / WINDOW_US);
+export function remaining(debt: number, perMinute: number): number {
+  return Math.floor((perMinute * UNIT - debt) / UNIT);
 }
 
-export function resetMs(fullAtUs: number, nowUs: number): number {
-  return Math.ceil(Math.max(0, fullAtUs - nowUs) / 1000);
+/** Until it is whole again. */
+export function resetMs(debt: number, perMinute: number): number {
+  return Math.ceil(debt / perMinute);
 }
 
 /** The calendar month, UTC, as a number that sorts: 2026-11 -> 24322. */
 export function monthOf(ms: number): number {
   const date = new Date(ms);
   return date.getUTCFullYear() * 12 + date.getUTCMonth();
+}
+
+/** Unix ms of a month's start. */
+export function startOfMonth(month: number): number {
+  return Date.UTC(Math.floor(month / 12), month % 12);
 }

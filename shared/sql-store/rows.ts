@@ -1,23 +1,10 @@
 import { z } from "zod";
-import type { Receipt } from "../ledger.ts";
+import type { Price, Receipt } from "../ledger.ts";
 import type { SqlRow } from "./sql.ts";
 
 /** What was written is read back with its types: a file can be older, or of another hand. */
 
 const count = z.number();
-const price = z.object({
-  promptPicoUsd: count,
-  cachedPromptPicoUsd: count,
-  completionPicoUsd: count,
-  reasoningPicoUsd: count,
-});
-const limits = z.object({
-  requestsPerMinute: count.optional(),
-  tokensPerMinute: count.optional(),
-  concurrentRequests: count.optional(),
-  monthlyNanoUsd: count.optional(),
-  totalNanoUsd: count.optional(),
-});
 const usage = z.object({
   promptTokens: count,
   cachedTokens: count,
@@ -32,32 +19,42 @@ const json = <T extends z.ZodType>(schema: T) =>
     .transform((text): unknown => JSON.parse(text))
     .pipe(schema);
 
+const flag = z.number().transform((value) => value === 1);
+const names = json(z.array(z.string()));
+
+const price = {
+  prompt_pico: count,
+  cached_pico: count,
+  completion_pico: count,
+  reasoning_pico: count,
+};
+
 const holdRow = z.object({
-  request_id: z.string(),
+  ...price,
   account: z.string(),
+  request_id: z.string(),
   key_id: z.string().nullable(),
   route,
   model: z.string(),
-  price: json(price),
   amount: count,
   tokens: count,
-  scopes: json(z.array(z.object({ name: z.string(), limits }))),
-  lease_ms: count,
+  is_prepaid: count,
+  scopes: names,
+  token_scopes: names,
   held_at: count,
-  expires_at: count,
   usage: json(usage).nullable(),
-  source: source.nullable(),
 });
 export type HoldRow = z.output<typeof holdRow>;
 
 const receiptRow = z.object({
-  request_id: z.string(),
+  ...price,
   account: z.string(),
+  request_id: z.string(),
   key_id: z.string().nullable(),
   route,
   model: z.string(),
-  price: json(price),
-  amount: count,
+  held_at: count,
+  settled_at: count,
   cost: count,
   prompt_tokens: count,
   cached_tokens: count,
@@ -69,30 +66,31 @@ const receiptRow = z.object({
   engine: z.string(),
   ttft_ms: count.nullable(),
   duration_ms: count,
-  is_free: count,
-  scopes: json(z.array(z.string())),
-  held_at: count,
-  settled_at: count,
+  is_free: flag,
 });
-export type ReceiptRow = z.output<typeof receiptRow>;
 
 export function readHold(row: SqlRow): HoldRow {
   return holdRow.parse(row);
 }
 
-export function readReceiptRow(row: SqlRow): ReceiptRow {
-  return receiptRow.parse(row);
+export function readPrice(row: z.output<z.ZodObject<typeof price>>): Price {
+  return {
+    promptPicoUsd: row.prompt_pico,
+    cachedPromptPicoUsd: row.cached_pico,
+    completionPicoUsd: row.completion_pico,
+    reasoningPicoUsd: row.reasoning_pico,
+  };
 }
 
 export function readReceipt(row: SqlRow): Receipt {
-  const read = readReceiptRow(row);
+  const read = receiptRow.parse(row);
   return {
-    requestId: read.request_id,
     account: read.account,
+    requestId: read.request_id,
     keyId: read.key_id,
     route: read.route,
     model: read.model,
-    price: read.price,
+    price: readPrice(read),
     usage: {
       promptTokens: read.prompt_tokens,
       cachedTokens: read.cached_tokens,
@@ -105,7 +103,7 @@ export function readReceipt(row: SqlRow): Receipt {
     engine: read.engine,
     ttftMs: read.ttft_ms,
     durationMs: read.duration_ms,
-    isFree: read.is_free === 1,
+    isFree: read.is_free,
     costNanoUsd: read.cost,
     heldAt: read.held_at,
     settledAt: read.settled_at,

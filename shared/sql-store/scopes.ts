@@ -1,63 +1,55 @@
-import type { Hold, HoldResult, LimitState, Scope } from "../ledger.ts";
-import { giveBack, monthOf, remaining, resetMs, take } from "./limits.ts";
+import type { Hold, HoldResult, LimitState, Limits, Scope } from "../ledger.ts";
+import { debtAfter, remaining, resetMs, UNIT, waitMs } from "./limits.ts";
 import type { HoldRow } from "./rows.ts";
-import type { Sql } from "./sql.ts";
-
-/** Where a scope stands. */
-interface ScopeState {
-  readonly requestsFullAtUs: number;
-  readonly tokensFullAtUs: number;
-  readonly running: number;
-  readonly held: number;
-  readonly spent: number;
-  /** Spent in the month it is. */
-  readonly monthSpent: number;
-}
+import type { ScopeTally, Tallies } from "./tallies.ts";
 
 type Refusal = Extract<HoldResult, { ok: false }>;
-type Taken = { readonly ok: true; readonly limits: readonly LimitState[] } | Refusal;
+type Counted = { readonly ok: true; readonly limits: readonly LimitState[] } | Refusal;
 
-/** Counts a hold against every scope, or refuses and changes nothing. Runs within the hold's transaction. */
-export function takeScopes(sql: Sql, hold: Hold, at: number): Taken {
-  const nowUs = at * 1000;
-  const month = monthOf(at);
-  const states = hold.scopes.map((scope) => ({
-    scope,
-    state: readScope(sql, hold.account, scope.name, month),
-  }));
-  for (const { scope, state } of states) {
-    const refused = overBudget(scope, state, hold.amount);
-    if (refused !== undefined) return refused;
-  }
-  const taken = states.map(({ scope, state }) => takeRates(scope, state, hold, nowUs));
-  const refused = taken.find((each) => !each.ok);
-  if (refused !== undefined && !refused.ok) {
-    const limits = states.flatMap(({ scope, state }) => limitStates(scope, state, nowUs));
-    return { ...refused, limits };
-  }
-  const limits: LimitState[] = [];
-  for (const each of taken) {
-    if (!each.ok) continue;
-    const { scope, state } = each;
-    sql.run(
-      `INSERT INTO scopes (account, name, requests_full_at, tokens_full_at, running, held, month, month_spent)
-        VALUES (?, ?, ?, ?, 1, ?, ?, 0)
-        ON CONFLICT (account, name) DO UPDATE SET requests_full_at = excluded.requests_full_at,
-          tokens_full_at = excluded.tokens_full_at, running = running + 1, held = held + excluded.held,
-          month_spent = CASE WHEN month = excluded.month THEN month_spent ELSE 0 END, month = excluded.month`,
-      hold.account,
-      scope.name,
-      state.requestsFullAtUs,
-      state.tokensFullAtUs,
-      hold.amount,
-      month,
-    );
-    limits.push(...limitStates(scope, state, nowUs));
-  }
-  return { ok: true, limits };
+/** A scope of a hold, with what it owes its rates now. */
+interface Asked {
+  readonly scope: Scope;
+  readonly tally: ScopeTally;
+  readonly requestsDebt: number;
+  readonly tokensDebt: number;
 }
 
-export interface FreedHold {
+/** Counts a hold against every scope, or refuses and changes nothing: budgets of all scopes first, then their rates. */
+export function countHold(tallies: Tallies, hold: Hold, at: number): Counted {
+  const asked = hold.scopes.map((scope): Asked => {
+    const tally = tallies.scope(hold.account, scope.name, at);
+    const { requestsPerMinute, tokensPerMinute } = scope.limits;
+    const debtNow = (debt: number, limit: number | undefined) =>
+      limit === undefined ? 0 : debtAfter(debt, at - tally.ratedAt, limit);
+    return {
+      scope,
+      tally,
+      requestsDebt: debtNow(tally.requestsDebt, requestsPerMinute),
+      tokensDebt: debtNow(tally.tokensDebt, tokensPerMinute),
+    };
+  });
+  for (const each of asked) {
+    const refusal = overBudget(each, hold.amount);
+    if (refusal !== undefined) return refusal;
+  }
+  for (const each of asked) {
+    const refusal = overRate(each, hold.tokens);
+    if (refusal !== undefined) return { ...refusal, limits: asked.flatMap(limitStates) };
+  }
+  const taken = asked.map((each): Asked => {
+    const { tally, scope } = each;
+    tally.running++;
+    tally.held += hold.amount;
+    tally.ratedAt = at;
+    tally.requestsDebt = each.requestsDebt + (scope.limits.requestsPerMinute === undefined ? 0 : UNIT);
+    tally.tokensDebt = each.tokensDebt + (hasTokenRate(scope) ? hold.tokens * UNIT : 0);
+    tallies.changed(tally);
+    return { ...each, requestsDebt: tally.requestsDebt, tokensDebt: tally.tokensDebt };
+  });
+  return { ok: true, limits: taken.flatMap(limitStates) };
+}
+
+export interface EndedHold {
   readonly cost: number;
   /** Taken from tokens-a-minute limits, and not used. */
   readonly surplusTokens: number;
@@ -66,44 +58,28 @@ export interface FreedHold {
 }
 
 /** Takes a hold off its scopes; what it cost is spent in the month it is now. */
-export function freeScopes(sql: Sql, hold: HoldRow, { cost, surplusTokens, at }: FreedHold): void {
-  const month = monthOf(at);
-  for (const { name, limits } of hold.scopes) {
-    const backUs =
-      limits.tokensPerMinute === undefined ? 0 : -giveBack(0, surplusTokens, limits.tokensPerMinute);
-    sql.run(
-      `UPDATE scopes SET running = running - 1, held = held - ?, spent = spent + ?,
-        month_spent = CASE WHEN month = ? THEN month_spent ELSE 0 END + ?, month = ?,
-        tokens_full_at = tokens_full_at - ? WHERE account = ? AND name = ?`,
-      hold.amount,
-      cost,
-      month,
-      cost,
-      month,
-      backUs,
-      hold.account,
-      name,
-    );
+export function uncountHold(tallies: Tallies, hold: HoldRow, { cost, surplusTokens, at }: EndedHold): void {
+  for (const name of hold.scopes) {
+    const tally = tallies.scope(hold.account, name, at);
+    tally.running--;
+    tally.held -= hold.amount;
+    tally.spent += cost;
+    tally.monthSpent += cost;
+    if (hold.token_scopes.includes(name))
+      tally.tokensDebt = Math.max(0, tally.tokensDebt - surplusTokens * UNIT);
+    tallies.changed(tally);
   }
 }
 
-function readScope(sql: Sql, account: string, name: string, month: number): ScopeState {
-  const [row] = sql.all("SELECT * FROM scopes WHERE account = ? AND name = ?", account, name);
-  const at = (column: string): number => Number(row?.[column] ?? 0);
-  return {
-    requestsFullAtUs: at("requests_full_at"),
-    tokensFullAtUs: at("tokens_full_at"),
-    running: at("running"),
-    held: at("held"),
-    spent: at("spent"),
-    monthSpent: at("month") === month ? at("month_spent") : 0,
-  };
+/** Whether a hold takes its tokens from a rate of this scope. */
+export function hasTokenRate({ limits }: { readonly limits: Limits }): boolean {
+  return limits.tokensPerMinute !== undefined;
 }
 
-function overBudget({ name, limits }: Scope, state: ScopeState, amount: number): Refusal | undefined {
+function overBudget({ scope: { name, limits }, tally }: Asked, amount: number): Refusal | undefined {
   const left = Math.min(
-    (limits.monthlyNanoUsd ?? Number.POSITIVE_INFINITY) - state.monthSpent - state.held,
-    (limits.totalNanoUsd ?? Number.POSITIVE_INFINITY) - state.spent - state.held,
+    (limits.monthlyNanoUsd ?? Number.POSITIVE_INFINITY) - tally.monthSpent - tally.held,
+    (limits.totalNanoUsd ?? Number.POSITIVE_INFINITY) - tally.spent - tally.held,
   );
   return amount <= left
     ? undefined
@@ -111,45 +87,41 @@ function overBudget({ name, limits }: Scope, state: ScopeState, amount: number):
 }
 
 type RateRefusal = Omit<Extract<Refusal, { reason: "rate_limited" }>, "limits">;
-type TakenRates = { readonly ok: true; readonly scope: Scope; readonly state: ScopeState } | RateRefusal;
 
-function takeRates(scope: Scope, state: ScopeState, hold: Hold, nowUs: number): TakenRates {
-  const { requestsPerMinute, tokensPerMinute, concurrentRequests } = scope.limits;
-  const refused = { ok: false, reason: "rate_limited", scope: scope.name } as const;
-  if (concurrentRequests !== undefined && state.running >= concurrentRequests)
+function overRate(
+  { scope: { name, limits }, tally, requestsDebt, tokensDebt }: Asked,
+  tokens: number,
+): RateRefusal | undefined {
+  const { requestsPerMinute, tokensPerMinute, concurrentRequests } = limits;
+  const refusal = { ok: false, reason: "rate_limited", scope: name } as const;
+  if (concurrentRequests !== undefined && tally.running >= concurrentRequests)
     return {
-      ...refused,
+      ...refusal,
       resource: "concurrent",
       limit: concurrentRequests,
       retryAfterMs: CONCURRENT_RETRY_MS,
     };
-  let { requestsFullAtUs, tokensFullAtUs } = state;
   if (requestsPerMinute !== undefined) {
-    const taken = take(requestsFullAtUs, nowUs, 1, requestsPerMinute);
-    if (!taken.ok) return { ...refused, resource: "requests", limit: requestsPerMinute, ...retryOf(taken) };
-    requestsFullAtUs = taken.fullAtUs;
+    const retryAfterMs = waitMs(requestsDebt, 1, requestsPerMinute);
+    if (retryAfterMs !== 0)
+      return { ...refusal, resource: "requests", limit: requestsPerMinute, retryAfterMs };
   }
   if (tokensPerMinute !== undefined) {
-    const taken = take(tokensFullAtUs, nowUs, hold.tokens, tokensPerMinute);
-    if (!taken.ok) return { ...refused, resource: "tokens", limit: tokensPerMinute, ...retryOf(taken) };
-    tokensFullAtUs = taken.fullAtUs;
+    const retryAfterMs = waitMs(tokensDebt, tokens, tokensPerMinute);
+    if (retryAfterMs !== 0) return { ...refusal, resource: "tokens", limit: tokensPerMinute, retryAfterMs };
   }
-  return { ok: true, scope, state: { ...state, requestsFullAtUs, tokensFullAtUs } };
+  return undefined;
 }
 
 /** Nobody knows when a request ends. */
 const CONCURRENT_RETRY_MS = 1000;
 
-function retryOf({ retryAfterMs }: { readonly retryAfterMs: number | null }) {
-  return { retryAfterMs };
-}
-
-function limitStates({ name, limits }: Scope, state: ScopeState, nowUs: number): LimitState[] {
+function limitStates({ scope: { name, limits }, requestsDebt, tokensDebt }: Asked): LimitState[] {
   const rates = [
-    ["requests", limits.requestsPerMinute, state.requestsFullAtUs],
-    ["tokens", limits.tokensPerMinute, state.tokensFullAtUs],
+    ["requests", limits.requestsPerMinute, requestsDebt],
+    ["tokens", limits.tokensPerMinute, tokensDebt],
   ] as const;
-  return rates.flatMap(([resource, limit, fullAtUs]) =>
+  return rates.flatMap(([resource, limit, debt]) =>
     limit === undefined
       ? []
       : [
@@ -157,8 +129,8 @@ function limitStates({ name, limits }: Scope, state: ScopeState, nowUs: number):
             scope: name,
             resource,
             limit,
-            remaining: remaining(fullAtUs, nowUs, limit),
-            resetMs: resetMs(fullAtUs, nowUs),
+            remaining: remaining(debt, limit),
+            resetMs: resetMs(debt, limit),
           },
         ],
   );

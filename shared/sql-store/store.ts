@@ -4,23 +4,39 @@ import { createSqlDirectory } from "./directory.ts";
 import { createSqlLedger, type SqlLedgerOptions } from "./ledger.ts";
 import { migrate } from "./schema.ts";
 import type { Sql } from "./sql.ts";
+import { createTallies } from "./tallies.ts";
 
-/** How a call that writes is run: at once and alone, or together with others. */
+/** How a call that writes is run: at once and alone, or together with others, within a `Transaction`. */
 export type Write = <T>(work: () => T, kind: WriteKind) => Promise<T>;
 /** What must not be lost, and what its caller may simply be refused. */
 export type WriteKind = "owed" | "refusable";
+/** Commits what all calls in `work` have written, or nothing of it where it throws. Never within another one. */
+export type Transaction = <T>(work: () => T) => T;
 
 export interface SqlStoreOptions extends SqlLedgerOptions {
-  /** At once when left out. */
-  readonly write?: Write;
+  /** Each call in a transaction of its own, at once, when left out. */
+  readonly createWrite?: (transaction: Transaction) => Write;
   readonly close?: () => Promise<void>;
 }
 
 /** A store in a SQLite database, brought to this version first. One database may serve any number of accounts. */
 export function createSqlStore(sql: Sql, options: SqlStoreOptions): Store {
   migrate(sql);
-  const { write = async (work) => work(), close = async () => {} } = options;
-  const ledger = createSqlLedger(sql, options);
+  const tallies = createTallies(sql);
+  const transaction: Transaction = (work) => {
+    try {
+      return sql.transaction(() => {
+        const result = work();
+        tallies.write();
+        return result;
+      });
+    } finally {
+      tallies.forget();
+    }
+  };
+  const { createWrite = () => async (work) => transaction(work), close = async () => {} } = options;
+  const write = createWrite(transaction);
+  const ledger = createSqlLedger(sql, tallies, options);
   const books = createSqlBooks(sql);
   const directory = createSqlDirectory(sql);
   return {
