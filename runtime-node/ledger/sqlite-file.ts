@@ -106,7 +106,9 @@ function open(path: string): DatabaseSync {
 }
 
 function setUp(database: DatabaseSync): void {
-  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+  // A checkpoint writes each changed page once, however often it was changed since the last one, and waits for the disk:
+  // every 32 MB instead of 4 took a third off the processor's time for each request (2026-11, bench-ledger).
+  database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000");
 }
 
 /** Has what was written to the file reach the disk, at most once in a while. */

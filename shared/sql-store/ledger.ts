@@ -11,6 +11,7 @@ import type {
 import { NO_USAGE, type UsageReading } from "../openai/usage.ts";
 import { costNanoUsd } from "../pricing.ts";
 import { findReceipt } from "./books.ts";
+import { createMadeHolds } from "./made-holds.ts";
 import { type HoldRow, readHold, readPrice } from "./rows.ts";
 import { countHold, hasTokenRate, uncountHold } from "./scopes.ts";
 import type { Sql } from "./sql.ts";
@@ -39,14 +40,21 @@ export interface SqlLedgerOptions {
 }
 
 export function createSqlLedger(sql: Sql, tallies: Tallies, { now, webhooks }: SqlLedgerOptions): SqlLedger {
+  const madeHolds = createMadeHolds();
+
   /** Takes the hold out of the books; undefined where there is none. */
   function takeHold({ account, requestId }: RequestRef): HoldRow | undefined {
-    const [row] = sql.all(
-      "DELETE FROM holds WHERE account = ? AND request_id = ? RETURNING *",
-      account,
-      requestId,
-    );
-    return row && readHold(row);
+    const made = madeHolds.take(requestId);
+    // Whoever made a hold mostly ends it: what is still as it was made needn't be read.
+    if (made?.account === account && remove(made)) return made;
+    const [row] = sql.all("SELECT * FROM holds WHERE account = ? AND request_id = ?", account, requestId);
+    const held = row && readHold(row);
+    return held !== undefined && remove(held) ? held : undefined;
+  }
+
+  function remove({ account, request_id, held_at }: HoldRow): boolean {
+    const query = "DELETE FROM holds WHERE account = ? AND request_id = ? AND held_at = ?";
+    return sql.run(query, account, request_id, held_at) > 0;
   }
 
   /** What a hold set aside is free again; what it costs is spent. */
@@ -144,6 +152,24 @@ export function createSqlLedger(sql: Sql, tallies: Tallies, { now, webhooks }: S
       if (!counted.ok) return counted;
       tally.held += amount;
       tallies.changed(tally);
+      const held: HoldRow = {
+        account,
+        request_id: requestId,
+        key_id: keyId,
+        route,
+        model,
+        prompt_pico: price.promptPicoUsd,
+        cached_pico: price.cachedPromptPicoUsd,
+        completion_pico: price.completionPicoUsd,
+        reasoning_pico: price.reasoningPicoUsd,
+        amount,
+        tokens,
+        is_prepaid: isPrepaid ? 1 : 0,
+        scopes: scopes.map(({ name }) => name),
+        token_scopes: scopes.filter(hasTokenRate).map(({ name }) => name),
+        held_at: at,
+        usage: null,
+      };
       sql.run(
         "INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         account,
@@ -151,19 +177,20 @@ export function createSqlLedger(sql: Sql, tallies: Tallies, { now, webhooks }: S
         keyId,
         route,
         model,
-        price.promptPicoUsd,
-        price.cachedPromptPicoUsd,
-        price.completionPicoUsd,
-        price.reasoningPicoUsd,
+        held.prompt_pico,
+        held.cached_pico,
+        held.completion_pico,
+        held.reasoning_pico,
         amount,
         tokens,
-        isPrepaid ? 1 : 0,
-        JSON.stringify(scopes.map(({ name }) => name)),
-        JSON.stringify(scopes.filter(hasTokenRate).map(({ name }) => name)),
+        held.is_prepaid,
+        JSON.stringify(held.scopes),
+        JSON.stringify(held.token_scopes),
         leaseMs,
         at,
         at + leaseMs,
       );
+      madeHolds.add(held);
       return { ok: true, heldNanoUsd: amount, isRepeat: false, limits: counted.limits };
     },
     checkpoint({ account, requestId }, { usage }) {

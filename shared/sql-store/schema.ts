@@ -12,13 +12,13 @@ const STEPS: readonly (readonly string[])[] = [
       spent INTEGER NOT NULL, month INTEGER NOT NULL, month_spent INTEGER NOT NULL, rated_at INTEGER NOT NULL,
       requests_debt INTEGER NOT NULL, tokens_debt INTEGER NOT NULL, PRIMARY KEY (account, name),
       CHECK (running >= 0 AND held >= 0)) STRICT, WITHOUT ROWID`,
+    // Without an index on its expiry, which each request would write twice: few are in flight when somebody looks.
     `CREATE TABLE holds (account TEXT NOT NULL, request_id TEXT NOT NULL, key_id TEXT, route TEXT NOT NULL,
       model TEXT NOT NULL, prompt_pico INTEGER NOT NULL, cached_pico INTEGER NOT NULL,
       completion_pico INTEGER NOT NULL, reasoning_pico INTEGER NOT NULL, amount INTEGER NOT NULL,
       tokens INTEGER NOT NULL, is_prepaid INTEGER NOT NULL, scopes TEXT NOT NULL, token_scopes TEXT NOT NULL,
       lease_ms INTEGER NOT NULL, held_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, usage TEXT,
       PRIMARY KEY (account, request_id)) STRICT, WITHOUT ROWID`,
-    "CREATE INDEX holds_by_expiry ON holds (expires_at)",
     // In the order in which they are read, and written: random ids would spread them over the whole file.
     `CREATE TABLE receipts (account TEXT NOT NULL, settled_at INTEGER NOT NULL, request_id TEXT NOT NULL, key_id TEXT,
       route TEXT NOT NULL, model TEXT NOT NULL, prompt_pico INTEGER NOT NULL, cached_pico INTEGER NOT NULL,
