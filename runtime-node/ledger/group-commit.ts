@@ -1,5 +1,6 @@
 import type { Log } from "../../functions/deps.ts";
 import type { Transaction, Write, WriteKind } from "../../shared/sql-store/store.ts";
+import { reasonOf } from "./sqlite-file.ts";
 
 export interface GroupCommitOptions {
   readonly transaction: Transaction;
@@ -119,9 +120,4 @@ export function createGroupCommit({ transaction, faultOf, log }: GroupCommitOpti
       if (lost > 0) log.error("closed with calls unwritten: their leases will run out", { calls: lost });
     },
   };
-}
-
-function reasonOf(thrown: unknown): string {
-  const { cause } = Object(thrown);
-  return cause instanceof Error ? cause.message : String(thrown);
 }

@@ -169,3 +169,9 @@ export function faultOf(thrown: unknown): "busy" | "broken" | undefined {
   if (code === undefined) return undefined;
   return LOCKED.has(code) ? "busy" : "broken";
 }
+
+/** What SQLite said, for the log: it names no file. */
+export function reasonOf(thrown: unknown): string {
+  const { cause }: { cause?: unknown } = Object(thrown);
+  return cause instanceof Error ? cause.message : String(thrown);
+}

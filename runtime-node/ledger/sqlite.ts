@@ -2,7 +2,7 @@ import type { Log } from "../../functions/deps.ts";
 import { createSqlStore } from "../../shared/sql-store/store.ts";
 import type { Store } from "../../shared/store.ts";
 import { createGroupCommit, type GroupCommit } from "./group-commit.ts";
-import { faultOf, openSqliteFile } from "./sqlite-file.ts";
+import { faultOf, openSqliteFile, reasonOf } from "./sqlite-file.ts";
 
 export interface SqliteOptions {
   /** The file, made with its folder where it isn't there; `:memory:` for one that is gone at `close`. */
@@ -41,9 +41,14 @@ export function createSqliteStore({ path, now, webhooks = [], log }: SqliteOptio
     books: {
       ...store.books,
       async verify() {
-        const rows = file.all("PRAGMA integrity_check(20)").map((row) => String(row.integrity_check));
-        const damages = rows.filter((row) => row !== "ok").map((row) => `The file is damaged: ${row}.`);
-        return [...damages, ...(await verify())];
+        try {
+          const rows = file.all("PRAGMA integrity_check(20)").map((row) => String(row.integrity_check));
+          const damages = rows.filter((row) => row !== "ok").map((row) => `The file is damaged: ${row}.`);
+          return damages.length > 0 ? damages : await verify();
+        } catch (thrown) {
+          if (faultOf(thrown) !== "broken") throw thrown;
+          return [`The file is damaged: ${reasonOf(thrown)}.`];
+        }
       },
     },
   };
