@@ -12,6 +12,9 @@ export interface StoreSetup {
 /** An empty store; the suite closes it. */
 export type MakeStore = (setup: StoreSetup) => Store | Promise<Store>;
 
+/** The same store as after a crash: opened again while the first is not closed. The suite closes only the new one. */
+export type Reopen = (store: Store) => Store | Promise<Store>;
+
 /** A dollar a million: one nano-dollar buys a thousandth of a token, so that costs are easy to read. */
 export const PRICE: Price = {
   promptPicoUsd: 1_000_000,

@@ -10,14 +10,15 @@ import {
   NOW,
   PRICE,
   R1,
+  type Reopen,
   reading,
   usage,
 } from "./ledger-fixtures.ts";
 import { limitsContract } from "./ledger-limits.ts";
-import { checkAgainstModel } from "./ledger-model.ts";
+import { checkAgainstModel, checkAllAtOnce } from "./ledger-properties.ts";
 
-/** Every promise of `shared/ledger.ts`, state by state. */
-export function ledgerContract(name: string, makeStore: MakeStore): void {
+/** Every promise of `shared/ledger.ts`, state by state. `reopen`: where a store outlives its process. */
+export function ledgerContract(name: string, makeStore: MakeStore, reopen?: Reopen): void {
   describe(`${name} keeps the ledger's promises`, () => {
     const opened: Store[] = [];
     afterEach(async () => {
@@ -287,6 +288,8 @@ export function ledgerContract(name: string, makeStore: MakeStore): void {
       now += ms;
     });
 
-    it("keeps its promises whatever happens in whatever order", () => checkAgainstModel(makeStore));
+    it("keeps its promises whatever happens in whatever order", () => checkAgainstModel(makeStore, reopen));
+
+    it("keeps its promises whatever is asked at once", () => checkAllAtOnce(makeStore));
   });
 }
