@@ -31,7 +31,10 @@ export interface Ledger {
   settle(ref: RequestRef, settlement: Settlement): Promise<Receipt>;
   /** Frees a hold whose request no engine took; its tokens go back to the limits. It may be held again. */
   void(ref: RequestRef): Promise<void>;
-  /** Settles holds whose lease has run out at `now` (Unix ms) at their last checkpoint, as `lost`. Returns how many. */
+  /**
+   * Settles holds whose lease has run out at `now` (Unix ms) at their last checkpoint, as `lost` and `counted`: more may
+   * have come after it. Returns how many.
+   */
   sweep(now: number): Promise<number>;
   /** Adds to what an account may spend (or takes away, down to nothing available), once for each id. */
   credit(account: string, credit: Credit): Promise<CreditResult>;
