@@ -116,8 +116,10 @@ export function createGroupCommit({ transaction, faultOf, log }: GroupCommitOpti
     close() {
       flush();
       clearTimeout(timer);
-      const lost = owed.length + pending.length;
-      if (lost > 0) log.error("closed with calls unwritten: their leases will run out", { calls: lost });
+      const unwrittenCalls = owed.length + pending.length;
+      if (unwrittenCalls > 0)
+        log.error("closed while the ledger can't be written: leases will run out", { calls: unwrittenCalls });
+      for (const each of pending) each.failed(new Error("The ledger was closed before it could be written"));
     },
   };
 }

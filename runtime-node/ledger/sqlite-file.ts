@@ -1,4 +1,5 @@
-import { closeSync, fdatasync, mkdirSync, openSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { type FileHandle, open as openFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { ApiError, unavailable } from "../../shared/openai/errors.ts";
@@ -28,7 +29,7 @@ export function openSqliteFile(path: string): SqliteFile {
   let database = open(path);
   let statements = new Map<string, StatementSync>();
   let isStale = false;
-  const wal = path === ":memory:" ? undefined : createSync(`${path}-wal`);
+  let wal = syncOf(path);
 
   function guarded<T>(work: () => T): T {
     try {
@@ -47,6 +48,8 @@ export function openSqliteFile(path: string): SqliteFile {
 
   function reopen(): void {
     statements = new Map();
+    wal?.close();
+    wal = syncOf(path); // Closing the last connection removes the file.
     if (database.isOpen) database.close();
     database = new DatabaseSync(path, { timeout: BUSY_MS });
     setUp(database);
@@ -112,35 +115,34 @@ function setUp(database: DatabaseSync): void {
   database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000");
 }
 
-/** Has what was written to the file reach the disk, at most once in a while. */
+function syncOf(path: string) {
+  return path === ":memory:" ? undefined : createSync(`${path}-wal`);
+}
+
+/** Has what was written to a file reach the disk, at most once in a while. */
 function createSync(path: string) {
-  let file: number | undefined;
+  let file: FileHandle | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let isSyncing = false;
-  let isClosed = false;
-  const close = (): void => {
-    if (file !== undefined) closeSync(file);
-    file = undefined;
-  };
-  const sync = (): void => {
-    timer = undefined;
-    // SQLite keeps no lock on this file, which closing it here would drop (sqlite.org/wal.html, howtocorrupt.html 2.2).
-    file ??= openSync(path, "r+");
-    isSyncing = true;
-    fdatasync(file, () => {
-      // A disk that fails fails the next commit too, which says so.
-      isSyncing = false;
-      if (isClosed) close();
-    });
+  let syncing = Promise.resolve();
+  const sync = async (): Promise<void> => {
+    try {
+      // SQLite keeps no lock on this file, which closing it here would drop (sqlite.org/howtocorrupt.html, 2.2).
+      file ??= await openFile(path, "r+");
+      await file.datasync();
+    } catch {
+      // A disk that fails here fails the next commit too, which says so.
+    }
   };
   return {
     soon(): void {
-      timer ??= setTimeout(sync, SYNC_MS).unref();
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        syncing = syncing.then(sync);
+      }, SYNC_MS).unref();
     },
     close(): void {
-      isClosed = true;
       clearTimeout(timer);
-      if (!isSyncing) close();
+      void syncing.then(() => file?.close());
     },
   };
 }

@@ -42,7 +42,8 @@ export function createSqlStore(sql: Sql, options: SqlStoreOptions): Store {
   return {
     ledger: {
       hold: (hold) => write(() => ledger.hold(hold), "refusable"),
-      checkpoint: (ref, reading) => write(() => ledger.checkpoint(ref, reading), "refusable"),
+      // Owed: without it, the first sweep after an outage would take a stream that still runs for lost.
+      checkpoint: (ref, reading) => write(() => ledger.checkpoint(ref, reading), "owed"),
       settle: (ref, settlement) => write(() => ledger.settle(ref, settlement), "owed"),
       void: (ref) => write(() => ledger.void(ref), "owed"),
       sweep: (now) => write(() => ledger.sweep(now), "refusable"),

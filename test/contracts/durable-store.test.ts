@@ -29,7 +29,7 @@ directoryContract("the directory of Durable Objects", makeStore);
 describe("an account's object", () => {
   it("settles a lost request by its alarm, with nobody asking, also after workerd was killed", async () => {
     const { ledger, books } = durableStore({ url: edge.url });
-    await ledger.hold(holdOf({ isPrepaid: false, leaseMs: 1 }));
+    await ledger.hold(holdOf({ isPrepaid: false, leaseMs: 1000 }));
     await ledger.checkpoint(R1, reading(usage(3, 2)));
     await edge.restart();
     await eventually(async () =>

@@ -19,7 +19,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createSqliteStore } from "../../../runtime-node/ledger/sqlite.ts";
 import { ApiError } from "../../../shared/openai/errors.ts";
 import type { Store } from "../../../shared/store.ts";
-import { CREDIT, completed, holdOf, R1, usage } from "../../contracts/ledger-fixtures.ts";
+import { CREDIT, completed, holdOf, LEASE_MS, R1, usage } from "../../contracts/ledger-fixtures.ts";
 import { createLogSpy, type LogSpy } from "../../harness/log-spy.ts";
 
 let folder: string;
@@ -138,6 +138,31 @@ describe("a file that another process writes", () => {
     expect(await books.verify()).toEqual([]);
   });
 
+  it("for longer than a lease doesn't end a stream that still runs", async () => {
+    let now = Date.now();
+    const store = createSqliteStore({ path, now: () => now, log });
+    ends.push(() => store.close());
+    const { ledger } = store;
+    await ledger.hold(holdOf({ isPrepaid: false }));
+    const other = lock();
+    now += 10 * LEASE_MS;
+    await refusalOf(ledger.checkpoint(R1, { usage: usage(3, 1), source: "engine" }));
+    other.exec("COMMIT");
+    expect(await ledger.sweep(now)).toBe(0);
+    expect(await ledger.settle(R1, completed(usage(3, 2)))).toMatchObject({ outcome: "completed" });
+  });
+
+  it("can be closed: what could not be written is said, and nobody waits for ever", async () => {
+    const store = createSqliteStore({ path, now: Date.now, log });
+    await store.ledger.credit("ann", { id: "1", amountNanoUsd: CREDIT });
+    lock();
+    const held = store.ledger.hold(holdOf());
+    const refused = expect(held).rejects.toThrow("closed");
+    await store.close();
+    await refused;
+    expect(log.text()).toMatch(/closed while the ledger can't be written.*calls: 1/s);
+  });
+
   it("is shared: no request is lost or charged twice, and no money is spent twice", async () => {
     const { ledger, books } = open();
     // Enough for 300 requests: 7000 each, and up to 16 holds of 10,000 at a time.
@@ -182,6 +207,13 @@ describe("a disk that is full", () => {
   if (mounted === undefined) console.log("A full disk is not tested: this user can't mount one.");
   mounted?.unmount();
 
+  it.skipIf(mounted === undefined)("or is read-only stops the start, with its path", () => {
+    const disk = mountDisk(",ro");
+    if (disk === undefined) throw new Error("The disk can't be mounted any more");
+    ends.push(() => disk.unmount());
+    expect(() => open(join(disk.path, "ledger.db"))).toThrow(disk.path);
+  });
+
   it.skipIf(mounted === undefined)(
     "refuses new requests, loses nothing, and goes on when there is room",
     async () => {
@@ -217,14 +249,14 @@ describe("a disk that is full", () => {
 });
 
 /** A disk of 2 MB, where this user may have one. */
-function mountDisk() {
+function mountDisk(more = "") {
   const at = mkdtempSync(join(tmpdir(), "sluice-disk-"));
   const unmount = (): void => {
     execFileSync("umount", [at]);
     rmSync(at, { recursive: true });
   };
   try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", at], { stdio: "ignore" });
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=2m${more}`, "tmpfs", at], { stdio: "ignore" });
     return { path: at, unmount };
   } catch {
     rmSync(at, { recursive: true }); // Only some users may: whoever asks says so.
