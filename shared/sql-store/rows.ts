@@ -84,6 +84,12 @@ export function readPrice(row: z.output<z.ZodObject<typeof price>>): Price {
 
 export function readReceipt(row: SqlRow): Receipt {
   const read = receiptRow.parse(row);
+  const {
+    prompt_tokens: promptTokens,
+    cached_tokens: cachedTokens,
+    completion_tokens: completionTokens,
+    reasoning_tokens: reasoningTokens,
+  } = read;
   return {
     account: read.account,
     requestId: read.request_id,
@@ -91,12 +97,7 @@ export function readReceipt(row: SqlRow): Receipt {
     route: read.route,
     model: read.model,
     price: readPrice(read),
-    usage: {
-      promptTokens: read.prompt_tokens,
-      cachedTokens: read.cached_tokens,
-      completionTokens: read.completion_tokens,
-      reasoningTokens: read.reasoning_tokens,
-    },
+    usage: { promptTokens, cachedTokens, completionTokens, reasoningTokens },
     source: read.source,
     outcome: read.outcome,
     backend: read.backend,
