@@ -116,5 +116,6 @@ function secretBytes(secret: string): Uint8Array<ArrayBuffer> {
 
 /** 5 s, then three times as long each, up to a day; spread, so that a receiver that comes back is not overrun. */
 export function retryDelayMs(attempts: number): number {
-  return Math.min(FIRST_RETRY_MS * 3 ** attempts, LONGEST_RETRY_MS) * (0.8 + 0.4 * Math.random());
+  const delayMs = Math.min(FIRST_RETRY_MS * 3 ** attempts, LONGEST_RETRY_MS);
+  return Math.round(delayMs * (0.8 + 0.4 * Math.random()));
 }

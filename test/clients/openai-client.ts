@@ -5,6 +5,7 @@ export interface ClientOptions {
   readonly maxRetries?: number;
   readonly fetch?: typeof fetch;
   readonly apiKey?: string;
+  readonly adminAPIKey?: string;
 }
 
 /** OpenAI's own client; whatever it sees is validated against OpenAI's schemas. It tries once unless told otherwise. */
