@@ -1,3 +1,4 @@
+import sql from "postgres";
 import { afterAll, describe } from "vitest";
 import { createPostgresStore, type PostgresStoreOptions } from "../../runtime-node/ledger/postgres.ts";
 import type { Store } from "../../shared/store.ts";
@@ -18,37 +19,56 @@ afterAll(async () => {
   if ("close" in postgres) await postgres.close();
 });
 
-const log = createLogSpy();
-const opened = new WeakMap<Store, PostgresStoreOptions>();
-const open = async (options: PostgresStoreOptions): Promise<Store> => {
-  const store = await createPostgresStore(options);
-  opened.set(store, options);
-  return store;
-};
-/** The crashed one is closed behind the new one's back: nobody else would, and connections are few. */
-const reopen: Reopen = async (store) => {
-  const options = opened.get(store);
-  if (options === undefined) throw new Error("It was not opened here");
-  const next = await open(options);
-  await store.close();
-  return next;
-};
-let schemas = 0;
+/** Children before their parents. */
+const TABLES = ["deliveries", "receipts", "holds", "scopes", "credits", "balances", "keys", "accounts"];
 
-describe.skipIf("unable" in postgres)("alone", () => {
+describe.skipIf("unable" in postgres)("in Postgres", () => {
   if ("unable" in postgres) return;
-  const inPostgres: MakeStore = (setup) =>
-    open({ url: postgres.url(`alone_${schemas++}`), redis: undefined, log, ...setup });
-  ledgerContract("Postgres", inPostgres, reopen);
-  booksContract("Postgres", inPostgres);
-  directoryContract("Postgres", inPostgres);
-});
+  const admin = sql(postgres.url("public"), { max: 1 });
+  afterAll(() => admin.end());
+  const log = createLogSpy();
+  const opened = new WeakMap<Store, { readonly options: PostgresStoreOptions; readonly schema: string }>();
+  /** Of closed stores: emptying one is quick, and making one takes longer than most tests. */
+  const left: string[] = [];
+  let made = 0;
 
-describe.skipIf("unable" in postgres || "unable" in redis)("beside Redis", () => {
-  if ("unable" in postgres || "unable" in redis) return;
-  const withRedis: MakeStore = (setup) => {
-    const schema = `redis_${schemas++}`;
-    return open({ url: postgres.url(schema), redis: `${redis.url}?keyPrefix=${schema}:`, log, ...setup });
+  const open = async (options: PostgresStoreOptions, schema: string): Promise<Store> => {
+    const store = await createPostgresStore(options);
+    const close = async () => {
+      await store.close();
+      left.push(schema);
+    };
+    const closing = { ...store, close };
+    opened.set(closing, { options, schema });
+    return closing;
   };
-  ledgerContract("Postgres with Redis", withRedis, reopen);
+  const openEmpty = async (options: Omit<PostgresStoreOptions, "url">): Promise<Store> => {
+    const used = left.pop();
+    const schema = used ?? `contract_${made++}`;
+    if (used !== undefined)
+      await admin.unsafe(TABLES.map((table) => `DELETE FROM ${used}.${table}`).join(";"));
+    return open({ ...options, url: postgres.url(schema) }, schema);
+  };
+  /** The crashed one is closed behind the new one's back: nobody else would, and connections are few. */
+  const reopen: Reopen = async (store) => {
+    const crashed = opened.get(store);
+    if (crashed === undefined) throw new Error("It was not opened here");
+    const next = await open(crashed.options, crashed.schema);
+    await store.close();
+    left.splice(left.lastIndexOf(crashed.schema), 1);
+    return next;
+  };
+
+  const alone: MakeStore = (setup) => openEmpty({ redis: undefined, log, ...setup });
+  ledgerContract("Postgres", alone, reopen);
+  booksContract("Postgres", alone);
+  directoryContract("Postgres", alone);
+
+  describe.skipIf("unable" in redis)("beside Redis", () => {
+    if ("unable" in redis) return;
+    let prefixes = 0;
+    const besideRedis: MakeStore = (setup) =>
+      openEmpty({ redis: `${redis.url}?keyPrefix=${prefixes++}:`, log, ...setup });
+    ledgerContract("Postgres with Redis", besideRedis, reopen);
+  });
 });
