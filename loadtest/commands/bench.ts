@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { SingleBar } from "cli-progress";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { request } from "undici";
@@ -60,71 +60,65 @@ export function configureBench(program: Command): void {
         .default("auto"),
     )
     .option("--timeout <duration>", "to the headers, and between two reads", durationMs, 120_000)
-    .option("--out <file>", "write the results there, as JSON")
+    .option("--out <file>", "the results as JSON (default: loadtest-results/bench-<time>.json)")
     .option("--json", "print the results as JSON to stdout, and nothing else there")
     .action(bench);
 }
 
 async function bench(text: string, flags: BenchFlags): Promise<void> {
-  const target = readTarget(
-    text,
-    flags.apiKey === undefined ? {} : { authorization: `Bearer ${flags.apiKey}` },
-  );
+  const key = flags.apiKey;
+  const target = readTarget(text, key === undefined ? {} : { authorization: `Bearer ${key}` });
   const startedAt = new Date().toISOString();
   const model = flags.model ?? (await firstModel(target));
   const [platform, hardware] = await Promise.all([getPlatformInfo(), findHardware(target, flags.hardware)]);
-  const progress = createProgress(answersOf(flags.only, flags.runs));
-  const failures: Record<string, number> = {};
-  const client = createClient({
-    ...target,
-    connections: Math.max(...CONCURRENCY_LEVELS),
-    timeoutMs: flags.timeout,
-  });
-  const ask = createAsk({
-    client,
-    path: `${target.pathPrefix}/v1/chat/completions`,
+  const measured = await runBenches(target, model, flags);
+  const report: BenchReport = {
+    schemaVersion: 1,
+    startedAt,
+    finishedAt: new Date().toISOString(),
+    target: targetText(target),
     model,
-    nonce: randomBytes(4).toString("hex"),
-    onAnswer({ failure }: Answer) {
-      progress.increment();
-      if (failure === null) return;
-      const text = `${failure.kind}: ${failure.error}`;
-      failures[text] = (failures[text] ?? 0) + 1;
-    },
-  });
-  const isWanted = (name: BenchName) => flags.only.includes(name);
-  let report: BenchReport;
+    versions: { sluice: pkg.version, node: process.version },
+    platform: { system: platform.system, machine: platform.machine, cpuModel: platform.cpuModel },
+    hardware,
+    ...measured,
+  };
+  const json = `${JSON.stringify(report, null, 2)}\n`;
+  const moment = startedAt.slice(0, 19).replaceAll(/[:T]/g, "-");
+  const file = flags.out ?? join("loadtest-results", `bench-${moment}.json`);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, json);
+  process.stdout.write(flags.json === true ? json : `${benchText(report)}${file}\n`);
+  const failed = Object.values(report.failures).reduce((sum, count) => sum + count, 0);
+  if (failed === answersOf(flags.only, flags.runs)) process.exitCode = EXIT.dead;
+}
+
+async function runBenches(
+  target: Target,
+  model: string,
+  { only, runs, timeout }: BenchFlags,
+): Promise<Pick<BenchReport, "runs" | "speed" | "concurrency" | "models" | "failures">> {
+  const progress = createProgress(answersOf(only, runs));
+  const failures: Record<string, number> = {};
+  const onAnswer = ({ failure }: Answer): void => {
+    progress.increment();
+    if (failure === null) return;
+    const text = `${failure.kind}: ${failure.error}`;
+    failures[text] = (failures[text] ?? 0) + 1;
+  };
+  const connections = Math.max(...CONCURRENCY_LEVELS);
+  const client = createClient({ ...target, connections, timeoutMs: timeout });
+  const path = `${target.pathPrefix}/v1/chat/completions`;
+  const ask = createAsk({ client, path, model, nonce: randomBytes(4).toString("hex"), onAnswer });
   try {
-    const speed = isWanted("speed") ? await benchSpeed(ask, flags.runs) : null;
-    const concurrency = isWanted("concurrency") ? await benchConcurrency(ask) : null;
-    const models = isWanted("models") ? await benchModels(ask, model) : null;
-    report = {
-      schemaVersion: 1,
-      startedAt,
-      finishedAt: new Date().toISOString(),
-      target: targetText(target),
-      model,
-      versions: { sluice: pkg.version, node: process.version },
-      platform: { system: platform.system, machine: platform.machine, cpuModel: platform.cpuModel },
-      hardware,
-      runs: flags.runs,
-      speed,
-      concurrency,
-      models,
-      failures,
-    };
+    const speed = only.includes("speed") ? await benchSpeed(ask, runs) : null;
+    const concurrency = only.includes("concurrency") ? await benchConcurrency(ask) : null;
+    const models = only.includes("models") ? await benchModels(ask, model) : null;
+    return { runs, speed, concurrency, models, failures };
   } finally {
     progress.stop();
     await client.close();
   }
-  const json = `${JSON.stringify(report, null, 2)}\n`;
-  if (flags.out !== undefined) {
-    await mkdir(dirname(flags.out), { recursive: true });
-    await writeFile(flags.out, json);
-  }
-  process.stdout.write(flags.json === true ? json : benchText(report));
-  const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
-  if (failed === answersOf(flags.only, flags.runs)) process.exitCode = EXIT.dead;
 }
 
 /** As named; else what a Sluice says of its machine; else this machine, if the server is on it. */

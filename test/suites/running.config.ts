@@ -7,7 +7,7 @@ export default defineConfig({
     environment: "node",
     pool: "forks",
     maxWorkers: 1,
-    testTimeout: 120_000,
+    testTimeout: 240_000,
     hookTimeout: 120_000,
   },
 });
