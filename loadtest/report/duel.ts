@@ -4,6 +4,7 @@ import type { MeasureName } from "../analyze/slices.ts";
 import type { Contender } from "../contender.ts";
 import { targetText } from "../target.ts";
 import type { Chart } from "./charts.ts";
+import { checkName } from "./checks.ts";
 import type { Notice } from "./overview.ts";
 import type { PageContent } from "./page.ts";
 import { ratioNotice, ratioTable } from "./ratios.ts";
@@ -37,8 +38,8 @@ export function duelPage(duel: Duel, say: Say): PageContent {
 }
 
 function notices({ a, b, outcome }: Duel, say: Say): readonly Notice[] {
-  const objections = [...a.objections.keys(), ...b.objections.keys()];
-  const names = [...new Set(objections)].join(", ");
+  const objections = new Set([...a.objections.keys(), ...b.objections.keys()]);
+  const names = [...objections].map((name) => checkName(name, say.language)).join(", ");
   if (outcome.a.length < LEAST_PAIRS)
     return [
       outcome.dropped > 0

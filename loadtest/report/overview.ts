@@ -1,4 +1,5 @@
 import type { Result } from "../result.ts";
+import { objections } from "./checks.ts";
 import { figure, loadFigure, plain, type Table, type Tone, toned } from "./tables.ts";
 import type { Say } from "./words.ts";
 
@@ -12,11 +13,12 @@ export interface Notice {
 export function notices(result: Result, say: Say): readonly Notice[] {
   const { verdict, slo, aggregated } = result;
   const broken = slo.filter(({ isHeld }) => !isHeld).map((check) => check.slo);
-  const warnings = verdict.isValid ? verdict.reasons : [];
+  const reasons = objections(result, say.language);
+  const warnings = verdict.isValid ? reasons : [];
   return [
     verdict.isValid
       ? { text: say("valid"), tone: "good" }
-      : { text: [say("invalid"), ...verdict.reasons].join("\n"), tone: "bad" },
+      : { text: [say("invalid"), ...reasons].join("\n"), tone: "bad" },
     ...warnings.map((text): Notice => ({ text, tone: "warn" })),
     ...present(result.window === null, { text: say("noWindow"), tone: "warn" }),
     ...present(aggregated.requests > 0 && aggregated.requests === aggregated.failures, {

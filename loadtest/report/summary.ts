@@ -1,7 +1,8 @@
 import type { Result } from "../result.ts";
+import { clientChecks } from "./checks.ts";
 import { noticeText, tableText } from "./console.ts";
 import { notices, overview } from "./overview.ts";
-import { clientChecks, endpoints, failures, latencies, objectives, sweep } from "./tables.ts";
+import { endpoints, failures, latencies, objectives, sweep } from "./tables.ts";
 import { type Language, speak } from "./words.ts";
 
 /** What a terminal shows of a run at its end: the verdict last, where the eye is. */

@@ -189,28 +189,6 @@ export function finishReasons(
   };
 }
 
-export function clientChecks({ verdict, calibration }: Result, say: Say): Table | undefined {
-  if (verdict.checks.length === 0) return undefined;
-  const tones = { ok: "good", warn: "warn", invalid: "bad" } as const;
-  const levels = { ok: say("ok"), warn: say("warn"), invalid: say("invalidLevel") };
-  const ceiling =
-    calibration === null
-      ? undefined
-      : `${say("ceiling")}: ${figure(calibration.requestsPerSecond)} ${say("requestsPerSecond")}, ${figure(calibration.chunksPerSecond)} chunks/s, ${calibration.streams} streams; +${figure(calibration.overheadMs.p50)} ms p50, +${figure(calibration.overheadMs.p99)} ms p99`;
-  return {
-    title: say("clientChecks"),
-    head: [say("check"), say("value"), say("warnFrom"), say("invalidFrom"), say("level")],
-    rows: verdict.checks.map(({ name, value, unit, warn, invalid, level }) => [
-      plain(name),
-      plain(`${figure(value)} ${unit}`),
-      plain(warn === null ? "–" : `${figure(warn)} ${unit}`),
-      plain(`${figure(invalid)} ${unit}`),
-      toned(levels[level], tones[level]),
-    ]),
-    ...(ceiling === undefined ? {} : { note: ceiling }),
-  };
-}
-
 export function sweep({ sweep: swept }: Result, say: Say): Table | undefined {
   if (swept === null) return undefined;
   const { points, highestHeld } = swept;

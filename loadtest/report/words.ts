@@ -186,9 +186,13 @@ const WORDS = {
 } as const satisfies Record<string, readonly [en: string, zh: string]>;
 
 export type Word = keyof typeof WORDS;
-export type Say = (word: Word) => string;
+export interface Say {
+  (word: Word): string;
+  readonly language: Language;
+}
 
 /** @example speak("zh")("requests") */
 export function speak(language: Language): Say {
-  return (word) => WORDS[word][language === "en" ? 0 : 1];
+  const say = (word: Word): string => WORDS[word][language === "en" ? 0 : 1];
+  return Object.assign(say, { language });
 }

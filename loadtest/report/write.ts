@@ -2,12 +2,13 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Result } from "../result.ts";
 import { chartsOf } from "./charts.ts";
+import { clientChecks } from "./checks.ts";
 import { failuresCsv, historyCsv, statsCsv } from "./csv.ts";
 import { drawingOf } from "./drawing.ts";
 import { dateText, notices, overview } from "./overview.ts";
 import { type PageContent, pageOf } from "./page.ts";
 import { pngOf } from "./png.ts";
-import { clientChecks, endpoints, failures, finishReasons, latencies, objectives, sweep } from "./tables.ts";
+import { endpoints, failures, finishReasons, latencies, objectives, sweep } from "./tables.ts";
 import { type Language, type Say, speak } from "./words.ts";
 
 interface Options {

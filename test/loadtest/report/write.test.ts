@@ -101,6 +101,21 @@ describe("notices", () => {
     expect(first?.text).toMatch(/^INVALID.*\nevent loop 31 ms late/);
   });
 
+  it("gives the reasons in Chinese too, also of checks that this version doesn't know by name", () => {
+    const made = madeResult({ isValid: false });
+    const [known, other] = made.verdict.checks;
+    if (known === undefined || other === undefined) throw new Error("the made run has two checks");
+    const checks = [
+      { ...other, level: "warn", message: "new" } as const,
+      { ...known, name: "event-loop delay p99" },
+    ];
+    const texts = notices({ ...made, verdict: { ...made.verdict, checks } }, speak("zh"))[0]?.text.split(
+      "\n",
+    );
+    expect(texts?.[1]).toMatch(/^事件循环延迟 p99 31.0 ms：客户端/);
+    expect(texts?.[2]).toBe("own CPU 22.0 %：new");
+  });
+
   it("names the objectives that broke", () => {
     expect(notices(madeResult(), say).map(({ text }) => text)).toContain("Objectives broken: success=95%");
   });
