@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { dataHome, runSluice, startSluice } from "../harness/sluice.ts";
 
@@ -61,6 +62,13 @@ it("credits an account once for each id, and proves the books", async () => {
   });
   const verified = await run(home, "ledger", "verify");
   expect(verified).toEqual({ code: 0, stdout: "The ledger holds (accounts looked at: 1)\n" });
+
+  const database = new DatabaseSync(join(home, "sluice", "ledger.db"));
+  database.exec("UPDATE accounts SET credited = credited + 1");
+  database.close();
+  const broken = await run(home, "ledger", "verify");
+  expect(broken.code).toBe(1);
+  expect(broken.stdout).toMatch(/acme[\s\S]*The ledger does not hold \(breaches: \d/);
 }, 60_000);
 
 it("refuses to start where keys are required and there are none, and says what to do", async () => {
