@@ -93,7 +93,7 @@ export function summaryHtml(summary: Summary): string {
       outcome,
     ) => `<tr class="${outcome.isPassed ? "pass" : "fail"}"><td>${outcome.isPassed ? "pass" : "FAIL"}</td>
 <td>${outcome.pages.length === 0 ? escapeHtml(outcome.title) : `<a href="${escapeHtml(outcome.pages[0] ?? "")}">${escapeHtml(outcome.title)}</a>`}</td>
-<td>${outcome.passed}</td><td>${outcome.failed}</td><td>${outcome.skipped}</td><td>${outcome.seconds.toFixed(0)} s</td>
+<td>${outcome.passed}</td><td>${outcome.failed}</td><td>${outcome.skipped}</td><td class="time">${outcome.seconds.toFixed(0)} s</td>
 <td>${figures(outcome)
       .map(([name, value]) => `${escapeHtml(name)} <b>${escapeHtml(value)}</b>`)
       .join("<br>")}</td></tr>`,
@@ -117,6 +117,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: .4rem .7rem; border-bottom: 1px solid var(--line); }
+.time { white-space: nowrap; }
 .pass td:first-child, .passed { color: var(--pass); font-weight: 600; }
 .fail td:first-child, .failed { color: var(--fail); font-weight: 600; }
 </style></head><body>
