@@ -45,7 +45,9 @@ export function chunkWriter(response: ServerResponse, script: Script): ChunkWrit
     fail(fault) {
       if (fault === "hang_stream") return;
       if (fault === "cut") {
-        response.destroy();
+        // What was written before still goes out.
+        response.uncork();
+        response.socket?.destroySoon();
         return;
       }
       if (fault === "stream_error") response.write('data: {"error":{"message":"a scripted error"}}\n\n');

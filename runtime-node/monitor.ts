@@ -101,7 +101,11 @@ export function createMonitor(options: MonitorOptions = {}): Monitor {
 
   function tick(): void {
     if (ticks++ % SLOW_EVERY === 0) void readSlow();
-    take();
+    try {
+      take();
+    } catch {
+      // Out of file descriptors, the system tells nothing: one sample less, not the end of the process.
+    }
   }
 
   const timer = setInterval(tick, intervalMs);
