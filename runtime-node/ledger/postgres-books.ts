@@ -51,8 +51,8 @@ export function createPostgresBooks({ run }: Pool, webhooks: readonly string[]):
             CASE WHEN ${isBy("key")}::boolean THEN key_id END AS key_id,
             CASE WHEN ${isBy("model")}::boolean THEN model END AS model,
             count(*) AS requests, sum(cost)::bigint AS cost,
-            sum(prompt_tokens)::bigint AS prompt_tokens, sum(cached_tokens)::bigint AS cached_tokens,
-            sum(completion_tokens)::bigint AS completion_tokens, sum(reasoning_tokens)::bigint AS reasoning_tokens
+            sum(prompt_tokens)::bigint AS prompt, sum(cached_tokens)::bigint AS cached,
+            sum(completion_tokens)::bigint AS completion, sum(reasoning_tokens)::bigint AS reasoning
           FROM receipts
           WHERE ${matches(sql, filter)} ${routes === undefined ? sql`` : sql`AND route IN ${sql(routes)}`}
           GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`;
@@ -110,10 +110,10 @@ interface TotalRow {
   readonly model: string | null;
   readonly requests: number;
   readonly cost: number;
-  readonly prompt_tokens: number;
-  readonly cached_tokens: number;
-  readonly completion_tokens: number;
-  readonly reasoning_tokens: number;
+  readonly prompt: number;
+  readonly cached: number;
+  readonly completion: number;
+  readonly reasoning: number;
 }
 
 function matches(sql: Sql, { account, keyId, model, from, to }: ReceiptFilter) {
@@ -139,9 +139,9 @@ function isDelivery(sql: Sql, webhook: string, { account, requestId }: Receipt) 
 
 function usageOf(row: TotalRow): Usage {
   return {
-    promptTokens: row.prompt_tokens,
-    cachedTokens: row.cached_tokens,
-    completionTokens: row.completion_tokens,
-    reasoningTokens: row.reasoning_tokens,
+    promptTokens: row.prompt,
+    cachedTokens: row.cached,
+    completionTokens: row.completion,
+    reasoningTokens: row.reasoning,
   };
 }

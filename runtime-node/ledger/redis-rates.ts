@@ -78,7 +78,7 @@ export async function createRedisRates({ url, now, log }: RedisRatesOptions): Pr
   const redis = new Redis(url, {
     lazyConnect: true,
     connectTimeout: 2000,
-    commandTimeout: 500,
+    commandTimeout: 2000,
     // A request is never kept waiting for Redis, and nothing is taken twice.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -94,10 +94,11 @@ export async function createRedisRates({ url, now, log }: RedisRatesOptions): Pr
     isDown = true;
   };
   redis.on("error", down);
-  redis.on("ready", () => {
+  const up = (): void => {
     if (isDown) log.info("Redis answers again and keeps the rate limits");
     isDown = false;
-  });
+  };
+  redis.on("ready", up);
   await redis.connect().catch(down);
 
   const storeClient = {
@@ -142,6 +143,7 @@ export async function createRedisRates({ url, now, log }: RedisRatesOptions): Pr
       const rates = ratesOf(account, scopes, tokens);
       try {
         const results = await Promise.all(rates.map(takeOne));
+        up();
         const refusal = results.find((result) => "retryAfterMs" in result) ?? null;
         const taken = rates.map((rate, i) => {
           const result = results[i];

@@ -1,5 +1,5 @@
 import sql from "postgres";
-import { afterAll, describe } from "vitest";
+import { afterAll, describe, vi } from "vitest";
 import { createPostgresStore, type PostgresStoreOptions } from "../../runtime-node/ledger/postgres.ts";
 import type { Store } from "../../shared/store.ts";
 import { createLogSpy } from "../harness/log-spy.ts";
@@ -18,6 +18,9 @@ afterAll(async () => {
   if ("close" in redis) await redis.close();
   if ("close" in postgres) await postgres.close();
 });
+
+// Thousands of statements a property, each a round trip to a server that shares the machine with other tests.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** Children before their parents. */
 const TABLES = ["deliveries", "receipts", "holds", "scopes", "credits", "balances", "keys", "accounts"];
