@@ -37,6 +37,8 @@ export interface Bins {
 /** A chart has no more pixels to show more, and the page would carry them twice. */
 const MOMENTS = 400;
 const BINS = 60;
+/** Chunks that arrive together have gaps near 0: they would take up most of a logarithmic axis. */
+const BELOW_MEDIAN = 20;
 /** A value's share of the distribution when it is read at as many percentiles. */
 const STEPS = 1000;
 
@@ -96,7 +98,9 @@ export function thin(moments: readonly Moment[]): readonly Moment[] {
  */
 export function binsOf(distributions: readonly Distribution[]): Bins {
   const values = distributions.map(valuesOf);
-  const low = Math.min(...values.map((each) => each[1] ?? 0));
+  const low = Math.min(
+    ...values.map((each) => Math.max(each[1] ?? 0, (each[each.length / 2] ?? 0) / BELOW_MEDIAN)),
+  );
   const high = Math.max(...values.map((each) => each.at(-2) ?? 0), low * 1.01, low + 0.01);
   const isLogarithmic = low > 0 && high / low > 8;
   const edges = Array.from({ length: BINS + 1 }, (_, at) =>

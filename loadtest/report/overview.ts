@@ -28,7 +28,10 @@ export function notices(result: Result, say: Say): readonly Notice[] {
     ...present(result.wasInterrupted, { text: say("interrupted"), tone: "warn" }),
     ...present(!result.isSteady, { text: say("notSteady"), tone: "bad" }),
     ...present(broken.length > 0, { text: `${say("sloBroken")}: ${broken.join(", ")}`, tone: "bad" }),
-    ...present(slo.length > 0 && broken.length === 0, { text: say("sloHeld"), tone: "good" }),
+    ...present(verdict.isValid && slo.length > 0 && broken.length === 0, {
+      text: say("sloHeld"),
+      tone: "good",
+    }),
   ];
 }
 

@@ -116,6 +116,12 @@ describe("notices", () => {
     expect(texts?.[2]).toBe("own CPU 22.0 %：new");
   });
 
+  it("doesn't say that objectives held in a run that says nothing", () => {
+    const made = madeResult({ isValid: false });
+    const slo = made.slo.map((check) => ({ ...check, isHeld: true }));
+    expect(notices({ ...made, slo }, say).map(({ text }) => text)).not.toContain("Objectives held");
+  });
+
   it("names the objectives that broke", () => {
     expect(notices(madeResult(), say).map(({ text }) => text)).toContain("Objectives broken: success=95%");
   });
