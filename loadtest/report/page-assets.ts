@@ -55,7 +55,7 @@ function draw() {
     drawn[at].setOption(option, true);
     drawn[at].setOption({
       tooltip: { valueFormatter: (value) => (typeof value === "number" ? number.format(value) : "–") },
-      toolbox: { right: 8, bottom: 4, itemSize: 13, feature: {
+      toolbox: { right: 8, bottom: -8, itemSize: 13, emphasis: { iconStyle: { textPosition: "top" } }, feature: {
         dataZoom: { yAxisIndex: false, title: root.lang === "zh" ? { zoom: "框选放大", back: "还原" } : { zoom: "zoom", back: "zoom back" } },
         saveAsImage: { title: root.lang === "zh" ? "保存图片" : "save as picture", pixelRatio: 2 } } },
     });
