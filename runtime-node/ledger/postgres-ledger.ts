@@ -74,8 +74,8 @@ export function createPostgresLedger(options: PostgresLedgerOptions): Ledger {
         throw error;
       });
       if (result.ok && !result.isRepeat) return result;
-      await taken.undo();
-      return result;
+      const limits = await taken.undo();
+      return !result.ok && "limits" in result ? { ...result, limits } : result;
     },
     async checkpoint(ref, { usage }) {
       await call(

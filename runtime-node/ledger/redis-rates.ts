@@ -16,8 +16,8 @@ export interface Taken {
   readonly refusal: Refusal | null;
   /** After it. */
   readonly limits: readonly LimitState[];
-  /** Gives all back where the hold wasn't made. */
-  undo(): Promise<void>;
+  /** Gives all back where the hold wasn't made; the rates after it. */
+  undo(): Promise<readonly LimitState[]>;
 }
 
 interface Refusal extends Pick<LimitState, "scope" | "resource" | "limit"> {
@@ -151,8 +151,12 @@ export async function createRedisRates({ url, now, log }: RedisRatesOptions): Pr
         });
         const limits =
           refusal === null ? results.filter((result) => "remaining" in result) : await giveBack(taken);
-        const undo = async () => {
-          if (refusal === null) await giveBack(taken).catch(down);
+        const undo = async (): Promise<readonly LimitState[]> => {
+          if (refusal !== null) return limits;
+          return giveBack(taken).catch((error: unknown) => {
+            down(error);
+            return limits;
+          });
         };
         return { refusal, limits, undo };
       } catch (error) {

@@ -60,6 +60,17 @@ describe.skipIf(unable.length > 0)("rates in Redis", () => {
     expect(await hold(host, 9, limits)).toMatchObject({ ok: true, limits: [{ remaining: 1 }] });
   });
 
+  it("are told as they are where the hold is refused for something else", async () => {
+    const [host] = await openHosts(1);
+    const limits = { requestsPerMinute: 5, concurrentRequests: 1 };
+    await hold(host, 0, limits);
+    expect(await hold(host, 1, limits)).toMatchObject({
+      ok: false,
+      resource: "concurrent",
+      limits: [{ resource: "requests", remaining: 4 }],
+    });
+  });
+
   it("are kept by Postgres while Redis is away, never by nobody, and by Redis again when it is back", async () => {
     const [host] = await openHosts(1);
     const limits = { requestsPerMinute: 3 };
