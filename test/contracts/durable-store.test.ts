@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { durableStore } from "../harness/durable-store.ts";
 import { type Edge, startEdge } from "../harness/edge.ts";
 import { eventually } from "../harness/wire.ts";
@@ -9,6 +9,9 @@ import { booksContract } from "./books.ts";
 import { directoryContract } from "./directory.ts";
 import { ledgerContract } from "./ledger.ts";
 import { completed, holdOf, type MakeStore, R1, reading, usage } from "./ledger-fixtures.ts";
+
+// Each call goes through two servers: thousands of them, as the random ones are, take a while on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 let storage: string;
 let edge: Edge;
