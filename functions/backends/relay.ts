@@ -99,6 +99,8 @@ async function* relayEvents(
 ): AsyncGenerator<Uint8Array, void, void> {
   const unfinished = new Set<unknown>();
   let isFinished = false;
+  /** The last usage that came beside text: a client that asked gets it at the end, in a chunk of its own. */
+  let untold: Wire | undefined;
 
   let isQuiet = true;
   let isWaiting = true;
@@ -112,7 +114,11 @@ async function* relayEvents(
   };
   try {
     for await (const event of readEvents(watched(bytes, onBytes))) {
-      if (event === "[DONE]") return yield DONE_EVENT;
+      if (event === "[DONE]") {
+        isFinished = true;
+        unfinished.clear();
+        break;
+      }
       const sent = parseChunk(event);
       if (sent === undefined) continue;
       if (isError(sent)) throw streamError(event);
@@ -127,6 +133,8 @@ async function* relayEvents(
         if (isLast) unfinished.delete(indexOf(choice));
         else unfinished.add(indexOf(choice));
       }
+      if (asksUsage(call) && "usage" in chunk && chunk.usage !== null)
+        untold = choices.length > 0 ? chunk : undefined;
       const relayed = relayChunk(call, chunk, chunk === sent ? event : undefined, choices.length === 0);
       if (relayed === undefined) continue;
       isWaiting = false; // A client that reads slowly is not the backend's silence.
@@ -136,6 +144,8 @@ async function* relayEvents(
     }
     if (!isFinished || unfinished.size > 0)
       throw badGateway(`The backend \`${backend}\` broke off in mid-stream.`);
+    if (untold !== undefined)
+      yield encodeEvent(JSON.stringify({ ...untold, model: call.body.model, choices: [] }));
     yield DONE_EVENT;
   } catch (thrown) {
     if (call.signal.aborted) throw thrown;
@@ -166,15 +176,20 @@ function relayChunk(
   event: string | undefined,
   isUsageOnly: boolean,
 ): string | undefined {
-  const asksUsage = call.route !== "embeddings" && call.body.stream_options?.include_usage === true;
-  if (isUsageOnly && !asksUsage) return undefined;
+  const isAsked = asksUsage(call);
+  if (isUsageOnly && !isAsked) return undefined;
   const isRenamed = chunk.model !== call.body.model;
-  const hasSurplus = "usage" in chunk && !asksUsage;
+  const hasSurplus = "usage" in chunk && (!isAsked || (!isUsageOnly && chunk.usage !== null));
   const isIncomplete = chunk.system_fingerprint === null;
   if (event !== undefined && !isRenamed && !hasSurplus && !isIncomplete) return event;
   const { usage, ...rest } = chunk;
-  const named = { ...rest, model: call.body.model, ...(asksUsage ? { usage: usage ?? null } : {}) };
+  const told = isUsageOnly ? (usage ?? null) : null;
+  const named = { ...rest, model: call.body.model, ...(isAsked ? { usage: told } : {}) };
   return JSON.stringify(isUsageOnly ? named : withRequiredKeys(named, "delta"));
+}
+
+function asksUsage(call: EngineCall): boolean {
+  return call.route !== "embeddings" && call.body.stream_options?.include_usage === true;
 }
 
 function parseChunk(event: string): Record<string, unknown> | undefined {

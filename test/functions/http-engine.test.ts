@@ -184,7 +184,8 @@ describe("a backend that fails", () => {
   it("is a 504 when its headers take too long, and the connection is closed", async () => {
     upstream.play(() => {});
     const asked = upstream.next();
-    const engine = engineOn({ headersTimeoutMs: 10 });
+    // Long enough for the request to arrive first, also on a busy machine.
+    const engine = engineOn({ headersTimeoutMs: 1000 });
     await expect(engine.respond(chatCall(MODEL, chat("x")))).rejects.toMatchObject({
       status: 504,
       code: "timeout",

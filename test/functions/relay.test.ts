@@ -57,6 +57,21 @@ describe("a relayed stream", () => {
   });
 
   it.each([
+    ["every chunk", [...TEXT, FINISH].map((chunk) => ({ ...chunk, usage: USAGE }))],
+    ["the last chunk", [...TEXT, { ...FINISH, usage: USAGE }]],
+  ])(
+    "tells a client that asked once, in a chunk of its own, where the usage was in %s",
+    async (_, events) => {
+      const { response } = relay([...events, "[DONE]"], ASKED);
+      const { chunks, isDone } = await readStream(response);
+      expect(isDone).toBe(true);
+      expect(chunks.map(({ usage }) => usage)).toEqual([null, null, null, null, USAGE]);
+      expect(chunks.at(-1)?.choices).toEqual([]);
+      for (const chunk of chunks) expectSchema("CreateChatCompletionStreamResponse", chunk);
+    },
+  );
+
+  it.each([
     ["a chunk of its own", [...TEXT, FINISH, USAGE_CHUNK]],
     [
       "every chunk, as vLLM does when asked for it",
