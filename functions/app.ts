@@ -27,6 +27,14 @@ const EXPOSED_HEADERS = [
   "retry-after",
   "retry-after-ms",
   "x-should-retry",
+  "x-ratelimit-limit-requests",
+  "x-ratelimit-remaining-requests",
+  "x-ratelimit-reset-requests",
+  "x-ratelimit-limit-tokens",
+  "x-ratelimit-remaining-tokens",
+  "x-ratelimit-reset-tokens",
+  "x-sluice-receipt",
+  "x-sluice-cost-usd",
 ];
 
 /** The whole application: the same on the host and at the edge. */
