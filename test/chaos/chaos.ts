@@ -1,17 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { idempotentId } from "../../functions/idempotency.ts";
-import { openStore } from "../../runtime-node/ledger/open-store.ts";
-import { parseConfig } from "../../shared/config.ts";
 import type { Receipt } from "../../shared/ledger.ts";
 import type { Store } from "../../shared/store.ts";
-import { type Sluice, startSluice } from "../harness/sluice.ts";
 import { judge, type Verdict } from "./checks.ts";
 import { runStream, type Seen } from "./client.ts";
 import { startCountingUpstream } from "./counting-upstream.ts";
 import { planStreams } from "./plan.ts";
+import type { OpenSite } from "./site.ts";
 
 export interface ChaosOptions {
   readonly streams: number;
@@ -33,11 +30,9 @@ const ACCOUNT = "chaos";
 const KEY = { id: "chaos", key: "sk-slc-chaos-chaos-chaos", account: ACCOUNT };
 /** Beyond the lease of every hold that a killed server left. */
 const LATER_MS = 3_600_000;
-const ignore = () => {};
-const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
-/** Streams against a real server of the host that is killed on the way, then every receipt against the backend's count. */
-export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+/** Streams against a real server that is killed on the way, then every receipt against the backend's count. */
+export async function runChaos(openSite: OpenSite, options: ChaosOptions): Promise<ChaosReport> {
   const plans = planStreams(options.streams, options.seed);
   const fates = new Map(plans.map(({ name, fate }) => [name, fate]));
   const upstream = await startCountingUpstream((user) => {
@@ -46,30 +41,24 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     return fate;
   });
   const folder = mkdtempSync(join(tmpdir(), "sluice-chaos-"));
-  const raw = {
-    host: "127.0.0.1",
-    port: await freePort(),
+  const config = {
     keys: [KEY],
     accounts: [{ id: ACCOUNT, prepaid: true }],
-    ledger: { path: join(folder, "ledger.db") },
     price: { prompt: 1, completion: 2 },
     backends: [{ id: "counting", url: upstream.url, models: ["counted"] }],
   };
-  const file = join(folder, "sluice.yaml");
-  writeFileSync(file, JSON.stringify(raw));
-  await withStore(raw, (store) =>
+  const site = await openSite(config, folder);
+  await site.withStore((store) =>
     store.ledger.credit(ACCOUNT, { id: "start", amountNanoUsd: 1_000_000_000_000 }),
   );
-
-  let server = await startSluice(["--config", file, "--port", String(raw.port)]);
+  let server = await site.start();
   try {
     const seen = new Map<string, Seen>();
     let killed = 0;
     let restarting: Promise<void> | undefined;
     const restart = async (): Promise<void> => {
-      server.child.kill("SIGKILL");
-      await server.ended;
-      server = await startSluice(["--config", file, "--port", String(raw.port)]);
+      await server.kill();
+      server = await site.start();
       restarting = undefined;
     };
     const remaining = plans.values();
@@ -78,7 +67,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
         for (let isSent = false; !isSent; ) {
           await restarting;
           try {
-            seen.set(plan.name, await runStream(`${server.url}/v1`, KEY.key, plan));
+            seen.set(plan.name, await runStream(server.baseURL, KEY.key, plan));
             isSent = true;
           } catch (error) {
             if (!isRefused(error)) {
@@ -97,9 +86,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     };
     await Promise.all(Array.from({ length: options.concurrency }, client));
     await restarting;
-    await stop(server);
+    await server.stop();
 
-    const { receipts, violations } = await withStore(raw, async (store) => {
+    const { receipts, violations } = await site.withStore(async (store) => {
       await store.ledger.sweep(Date.now() + LATER_MS);
       return { receipts: await allReceipts(store), violations: await store.books.verify() };
     });
@@ -122,25 +111,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       kills: killed,
     };
   } finally {
-    server.child.kill("SIGKILL");
-    await server.ended;
+    await server.kill();
     await upstream.close();
     rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function stop(server: Sluice): Promise<void> {
-  server.child.kill("SIGTERM");
-  const code = await server.ended;
-  if (code !== 0) throw new Error(`The server ended with ${code}: ${server.output()}`);
-}
-
-async function withStore<T>(raw: object, work: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(parseConfig(raw, {}), SILENT);
-  try {
-    return await work(store);
-  } finally {
-    await store.close();
   }
 }
 
@@ -158,14 +131,4 @@ async function allReceipts({ books }: Store): Promise<readonly Receipt[]> {
 function isRefused(error: unknown): boolean {
   const { cause }: { cause?: unknown } = Object(error);
   return Object(cause).code === "ECONNREFUSED";
-}
-
-function freePort(): Promise<number> {
-  const probe = createServer();
-  return new Promise((resolve) => {
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

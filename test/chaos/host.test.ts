@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
 import { runChaos } from "./chaos.ts";
+import { openHost } from "./host-site.ts";
 
 it("bills every request that reached a backend exactly once, through aborts, deaths and a kill -9", async () => {
-  const report = await runChaos({ streams: 200, kills: 1, concurrency: 32, seed: 7 });
+  const report = await runChaos(openHost, { streams: 200, kills: 1, concurrency: 32, seed: 7 });
   expect(report.breaches).toEqual([]);
   expect(report.violations).toEqual([]);
   expect(report.kills).toBe(1);

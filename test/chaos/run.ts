@@ -1,15 +1,17 @@
-// The whole chaos run: `npm run test:chaos -- [streams] [kills] [seed]`. Exits with 1 where a bill is wrong.
+// The whole chaos run: `npm run test:chaos -- [streams] [kills] [seed] [edge]`. Exits with 1 where a bill is wrong.
 import { SingleBar } from "cli-progress";
 import { runChaos } from "./chaos.ts";
+import { openEdge } from "./edge-site.ts";
+import { openHost } from "./host-site.ts";
 
-const [streams = 2000, kills = 5, seed = 1] = process.argv.slice(2).map(Number);
+const [streams = 2000, kills = 5, seed = 1] = process.argv.slice(2, 5).map(Number);
 const bar = new SingleBar({
   format: "{bar} {value} of {total} streams, {duration_formatted}",
   noTTYOutput: true,
   notTTYSchedule: 10_000,
 });
 bar.start(streams, 0);
-const report = await runChaos({
+const report = await runChaos(process.argv[5] === "edge" ? openEdge : openHost, {
   streams,
   kills,
   concurrency: 64,

@@ -4,7 +4,7 @@ import { createDurableStore } from "../../functions/ledger/durable-store.ts";
 /** A Worker that is nothing but a store: `durable-store.ts` of this folder asks it, one call a request. */
 
 export interface StoreCall {
-  /** Before each object's name, so that one workerd has room for many stores. */
+  /** Before each object's name, so that one workerd has room for many stores; empty: the Worker's own store. */
   readonly scope: string;
   /** The ledger's clock from now on, Unix ms; null: the real one. */
   readonly now: number | null;
@@ -59,6 +59,7 @@ export default {
 };
 
 function scoped(namespace: ObjectNamespace, scope: string): ObjectNamespace {
+  if (scope === "") return namespace;
   return new Proxy(namespace, {
     get(target, property) {
       if (property === "idFromName") return (name: string) => target.idFromName(`${scope}:${name}`);
