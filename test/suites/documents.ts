@@ -28,9 +28,12 @@ function readme(root: string, name: string): Document {
   return { name, text: existsSync(path) ? readFileSync(path, "utf8") : "" };
 }
 
+/** As a command, or in a list after one, where its name can't be any other word: `also test:unit`. */
 function unnamedScripts({ name, text }: Document, scripts: readonly string[]): readonly string[] {
   const isNamed = (script: string) =>
-    new RegExp(`npm (?:run )?${script.replaceAll(/[.*+?^$()[\]{}|\\]/g, "\\$&")}(?![\\w:-])`).test(text);
+    new RegExp(
+      `${script.includes(":") ? "" : "npm (?:run )?"}(?<![\\w:-])${script.replaceAll(/[.*+?^$()[\]{}|\\]/g, "\\$&")}(?![\\w:-])`,
+    ).test(text);
   return scripts
     .filter((script) => !isNamed(script))
     .map((script) => `${name} doesn't name npm run ${script}`);
