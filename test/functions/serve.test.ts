@@ -164,7 +164,7 @@ describe("money", () => {
       const events = eventsOf(await app.post(CHAT, asked));
       for (let i = 0; i < 3; i++) await events.next();
       vi.advanceTimersByTime(LEASE_MS / 2);
-      expect(await app.ledger.sweep(Date.now() + LEASE_MS)).toBe(1);
+      expect(await app.ledger.sweep(Date.now() + 2 * LEASE_MS)).toBe(1);
       expect(await app.ledger.balance(PREPAID)).toMatchObject({
         heldNanoUsd: 0,
         spentNanoUsd: 3000 + 2 * 2000,
