@@ -1,25 +1,28 @@
 import type { Dialect, Heard, Wire } from "../../functions/backends/dialect.ts";
 import { readError } from "../../functions/backends/upstream-error.ts";
 import type { EngineCall } from "../../shared/engine.ts";
-import { ApiError } from "../../shared/openai/errors.ts";
+import { ApiError, contextLengthExceeded } from "../../shared/openai/errors.ts";
+import { readToolUse } from "../../shared/openai/tools.ts";
 import type { Usage } from "../../shared/openai/usage.ts";
 import {
+  callId,
   checkTools,
   isMissingRoute,
   isWire,
   mapChoices,
   noEmbeddings,
   omit,
+  refuseIgnored,
   renamedReasoning,
   wires,
   withoutNulls,
 } from "./supervised-wire.ts";
 
-/** llama-server's answers as OpenAI would have written them (reference/engines.md 2.2). */
+/** llama-server's answers as OpenAI would have written them (reference/engines.md 2.2; fixtures `test/fixtures/llama-server-*`). */
 export const llamaServerDialect: Dialect = {
   request,
-  answer: (_call, answer) => mapChoices(omit(answer, "timings"), wholeChoice),
-  chunks: () => hear,
+  answer: (call, answer) => mapChoices(omit(answer, "timings"), (choice) => wholeChoice(call, choice)),
+  chunks: (call) => (chunk) => hear(call, chunk),
   error,
 };
 
@@ -32,30 +35,67 @@ function request(call: EngineCall, body: Wire): Wire {
   const clean = omit(withoutNulls(body), ...OWN_FIELDS);
   if (call.route === "embeddings") return clean;
   checkTools("llama-server", call, clean);
-  const sampled = { ...OPENAI_SAMPLING, ...clean, ...(clean.top_k === -1 ? { top_k: 0 } : {}) };
-  // With the running counts on each chunk: the exact count of a stream that is aborted.
-  return call.body.stream === true ? { ...sampled, timings_per_token: true } : sampled;
+  refuseIgnored("llama-server", call, clean);
+  return {
+    ...OPENAI_SAMPLING,
+    ...clean,
+    ...(clean.top_k === -1 ? { top_k: 0 } : {}),
+    ...chosenTools(call, clean),
+    // At 0 it sends none at all.
+    ...(clean.logprobs === true ? { top_logprobs: Math.max(1, Number(clean.top_logprobs ?? 0)) } : {}),
+    // With the running counts on each chunk: the exact count of a stream that is aborted.
+    ...(call.body.stream === true ? { timings_per_token: true } : {}),
+  };
 }
 
-function wholeChoice(choice: Wire): Wire {
-  if (!isWire(choice.message)) return choice;
+/** It knows choices by word alone: of tools that are chosen by name it is sent no others. */
+function chosenTools(call: EngineCall, body: Wire): Wire {
+  if (call.route !== "chat" || !isWire(body.tool_choice)) return {};
+  const { allowed, choice } = readToolUse(call.body);
+  const tools = wires(body.tools).filter(
+    (tool) => isWire(tool.function) && allowed.has(String(tool.function.name)),
+  );
+  return { tools, tool_choice: choice };
+}
+
+function wholeChoice(call: EngineCall, choice: Wire): Wire {
+  const scored = withScores(call, choice);
+  if (!isWire(choice.message)) return scored;
   const message = renamedReasoning(choice.message);
-  const calls = wires(message.tool_calls);
-  return { ...choice, message: calls.length > 0 ? message : omit(message, "tool_calls") };
+  const calls = wires(message.tool_calls).map((each) => ({ ...each, id: callId(each.id) }));
+  if (calls.length === 0) return { ...scored, message: omit(message, "tool_calls") };
+  const content = message.content === "" ? null : message.content;
+  return { ...scored, message: { ...message, content, tool_calls: calls } };
 }
 
-function hear(chunk: Wire): Heard {
+/** Without the likeliest token that was asked for in place of none, and with the key that OpenAI requires. */
+function withScores(call: EngineCall, choice: Wire): Wire {
+  if (!isWire(choice.logprobs) || call.route !== "chat") return choice;
+  const top = call.body.top_logprobs ?? 0;
+  const content = wires(choice.logprobs.content).map((token) => ({
+    ...token,
+    top_logprobs: wires(token.top_logprobs).slice(0, top),
+  }));
+  return { ...choice, logprobs: { content, refusal: null } };
+}
+
+function hear(call: EngineCall, chunk: Wire): Heard {
   const { timings, ...rest } = chunk;
-  const named = mapChoices(rest, (choice) => {
-    if (!isWire(choice.delta)) return choice;
-    const delta = renamedReasoning(choice.delta);
-    // It opens with content null.
-    return {
-      ...choice,
-      delta: delta.role !== undefined && delta.content === null ? { ...delta, content: "" } : delta,
-    };
-  });
+  const named = mapChoices(rest, (choice) => chunkChoice(withScores(call, choice)));
   return wires(chunk.choices).length === 0 ? { chunk: named } : { chunk: named, usage: countsOf(timings) };
+}
+
+function chunkChoice(choice: Wire): Wire {
+  if (!isWire(choice.delta)) return choice;
+  const delta = renamedReasoning(choice.delta);
+  // It opens with content null.
+  const opened = delta.role !== undefined && delta.content === null ? { ...delta, content: "" } : delta;
+  if (opened.tool_calls === undefined) return { ...choice, delta: opened };
+  // The first piece of a call has its id.
+  const calls = wires(opened.tool_calls).map((each) =>
+    each.id === undefined ? each : { ...each, id: callId(each.id) },
+  );
+  return { ...choice, delta: { ...opened, tool_calls: calls } };
 }
 
 /** `timings`: tokens of the prompt that were cached and computed, and tokens made so far. */
@@ -77,9 +117,15 @@ function error(call: EngineCall, status: number, text: string): ApiError | undef
   const { message, type } = readError(text);
   if (message === undefined || status < 400 || status >= 500 || status === 401 || status === 403)
     return undefined;
-  const isOverflow =
-    type === "exceed_context_size_error" || /context size|exceeds the available context/i.test(message);
-  return new ApiError(status === 429 ? 429 : 400, message, {
-    code: isOverflow ? "context_length_exceeded" : null,
-  });
+  if (type === "exceed_context_size_error" || /context size|exceeds the available context/i.test(message))
+    return overflow(call, text, message);
+  return new ApiError(status === 429 ? 429 : 400, message);
+}
+
+function overflow(call: EngineCall, text: string, message: string): ApiError {
+  const param = call.route === "chat" ? "messages" : "prompt";
+  const { n_ctx: contextSize, n_prompt_tokens: promptTokens } = Object(JSON.parse(text).error);
+  return typeof contextSize === "number" && typeof promptTokens === "number"
+    ? contextLengthExceeded({ contextSize, promptTokens, param })
+    : new ApiError(400, message, { code: "context_length_exceeded", param });
 }

@@ -11,12 +11,14 @@ import {
 import type { MlxModelFacts } from "./mlx-model.ts";
 import { createStreamCut, cutChoice, stopsOf } from "./mlx-stop.ts";
 import {
+  callId,
   checkTools,
   isMissingRoute,
   isWire,
   mapChoices,
   noEmbeddings,
   omit,
+  refuseIgnored,
   renamedReasoning,
   wires,
   withoutNulls,
@@ -109,22 +111,17 @@ function refuse(call: EngineCall, body: Wire): void {
     throw unsupported(param, `${what} is not supported by MLX.`);
   };
   checkTools("MLX", call, body);
-  if (Number(body.n ?? 1) > 1) no("n", "`n` above 1");
-  if (Number(body.best_of ?? 1) > 1) no("best_of", "`best_of` above 1");
-  if (body.echo === true) no("echo");
-  if (typeof body.suffix === "string" && body.suffix !== "") no("suffix");
+  refuseIgnored("MLX", call, body);
   if (isWire(body.response_format) && body.response_format.type !== "text")
     no("response_format", `The response format \`${body.response_format.type}\``);
   const choice = body.tool_choice;
   if (choice !== undefined && choice !== "auto" && choice !== "none")
     no("tool_choice", "A tool choice other than `auto` or `none`");
-  if (body.parallel_tool_calls === false) no("parallel_tool_calls");
   if (call.route === "chat" && body.logprobs === true) {
     if (body.stream === true) no("logprobs", "`logprobs` in a stream");
     if (Number(body.top_logprobs ?? 0) > MAX_TOP_LOGPROBS)
       no("top_logprobs", `\`top_logprobs\` above ${MAX_TOP_LOGPROBS}`);
   }
-  if (call.route === "completions" && body.logprobs !== undefined) no("logprobs");
 }
 
 function onlyPrompt(prompt: unknown): string {
@@ -155,9 +152,9 @@ function wholeChoice(call: EngineCall, choice: Wire): Wire {
   };
 }
 
-/** Its ids are bare UUIDs; clients look for OpenAI's prefix. */
+/** Its ids are bare UUIDs. */
 function namedCall(call: Wire): Wire {
-  return { ...call, id: `call_${String(call.id).replaceAll("-", "")}` };
+  return { ...call, id: callId(call.id) };
 }
 
 /** Its tokens are spelled as in the vocabulary, without their bytes. */

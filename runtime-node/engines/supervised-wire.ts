@@ -53,6 +53,28 @@ export function checkTools(engine: string, call: EngineCall, body: Wire): void {
   readToolUse(call.body);
 }
 
+/** Throws 400 for what MLX and llama-server pass over in silence, or count wrongly (several choices and prompts). */
+export function refuseIgnored(engine: string, call: EngineCall, body: Wire): void {
+  const no = (param: string, what = `\`${param}\``) => {
+    throw unsupported(param, `${what} is not supported by ${engine}.`);
+  };
+  if (Number(body.n ?? 1) > 1) no("n", "`n` above 1");
+  if (Number(body.best_of ?? 1) > 1) no("best_of", "`best_of` above 1");
+  if (body.echo === true) no("echo");
+  if (typeof body.suffix === "string" && body.suffix !== "") no("suffix");
+  if (body.parallel_tool_calls === false) no("parallel_tool_calls");
+  if (call.route !== "completions") return;
+  if (body.logprobs !== undefined) no("logprobs");
+  if (Array.isArray(body.prompt) && body.prompt.length > 1 && typeof body.prompt[0] !== "number")
+    no("prompt", "A list of prompts");
+}
+
+/** A call's id as OpenAI writes it: clients look for the prefix. */
+export function callId(id: unknown): string {
+  const text = typeof id === "string" && id !== "" ? id : crypto.randomUUID();
+  return text.startsWith("call_") ? text : `call_${text.replaceAll("-", "")}`;
+}
+
 /** An engine that serves no such route says 404 or 405, in words of its own. */
 export function isMissingRoute(call: EngineCall, status: number): boolean {
   return call.route === "embeddings" && (status === 404 || status === 405 || status === 501);

@@ -75,13 +75,13 @@ export function createSupervisedEngine(options: SupervisedOptions): HostedEngine
     }
   }
 
-  /** Once more where nothing listened: the process ended a moment ago, and nothing of the call has left us. */
+  /** Once more where the process ended a moment ago: nothing of an answer exists. */
   async function ask(each: SupervisedModel, call: EngineCall): Promise<Response> {
     const { run, engine } = await each.reach(call.signal);
     try {
       return await engine.respond(call);
     } catch (thrown) {
-      if (!isRefusedConnection(thrown) || !(await endsSoon(run.signal))) throw thrown;
+      if (!isLostConnection(thrown) || !(await endsSoon(run.signal))) throw thrown;
       const { engine } = await each.reach(call.signal);
       return await engine.respond(call);
     }
@@ -203,9 +203,12 @@ function releasedAtEnd(response: Response, release: () => void): Response {
   return new Response(body, { headers: response.headers });
 }
 
-function isRefusedConnection(thrown: unknown): boolean {
+/** Nobody listened, or a connection that was kept open broke: how a process that ended looks before that is noticed. */
+const LOST: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
+
+function isLostConnection(thrown: unknown): boolean {
   const { cause } = Object(thrown);
-  return cause instanceof Error && "code" in cause && cause.code === "ECONNREFUSED";
+  return cause instanceof Error && "code" in cause && LOST.has(cause.code);
 }
 
 /** How long the end of a process may take to be noticed, in ms. */

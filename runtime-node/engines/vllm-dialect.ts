@@ -4,6 +4,7 @@ import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError, modelNotFound } from "../../shared/openai/errors.ts";
 import { readUsage } from "../../shared/openai/usage.ts";
 import {
+  callId,
   checkTools,
   isMissingRoute,
   isWire,
@@ -78,7 +79,7 @@ function wholeChoice(choice: Wire): Wire {
     ...clean,
     message:
       calls.length > 0
-        ? { ...message, tool_calls: calls.map((call) => ({ ...call, id: callId(call.id) })) }
+        ? { ...message, tool_calls: calls.map((call) => ({ ...call, id: namedId(call.id) })) }
         : omit(message, "tool_calls"),
     finish_reason: finishOf(clean.finish_reason, calls.length > 0),
   };
@@ -152,7 +153,7 @@ function createCallIds(): CallIds {
       seen.add(key);
       return {
         index: call.index,
-        id: callId(call.id),
+        id: namedId(call.id),
         type: "function",
         function: { arguments: "", ...body },
       };
@@ -160,10 +161,8 @@ function createCallIds(): CallIds {
   };
 }
 
-/** Clients look for OpenAI's prefix. */
-function callId(id: unknown): string {
-  if (typeof id !== "string" || id === "") return `call_${crypto.randomUUID().replaceAll("-", "")}`;
-  return id.replace(/^chatcmpl-tool-/, "call_");
+function namedId(id: unknown): string {
+  return callId(typeof id === "string" ? id.replace(/^chatcmpl-tool-/, "") : id);
 }
 
 function error(call: EngineCall, status: number, text: string): ApiError | undefined {
@@ -176,7 +175,9 @@ function error(call: EngineCall, status: number, text: string): ApiError | undef
   const isOverflow = /maximum context length|max_model_len|longer than the maximum model length/i.test(
     message,
   );
-  return new ApiError(400, message, {
+  const [, size] = /^max_\w*tokens=\d+ cannot be greater than max_model_len=(\d+)/.exec(message) ?? [];
+  const known = size === undefined ? "" : `This model's maximum context length is ${size} tokens. However, `;
+  return new ApiError(400, `${known}${message}`, {
     param: param ?? null,
     code: isOverflow ? "context_length_exceeded" : null,
   });

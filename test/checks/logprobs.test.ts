@@ -1,13 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { DEMO_MODEL, demoEngine, LONG_QUESTION } from "../harness/demo-engine.ts";
+import { demoHost, LONG_QUESTION } from "../harness/demo-engine.ts";
 import { type Site, useSites } from "../harness/sites.ts";
-import { chat, eventsOf, type Json, MODEL, readStream } from "../harness/wire.ts";
+import { chat, eventsOf, type Json, readStream } from "../harness/wire.ts";
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 /** Its answer has characters of three bytes; at a high temperature also tokens that are parts of characters. */
 const WIDE_QUESTION = "你好";

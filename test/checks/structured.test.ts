@@ -3,15 +3,11 @@ import { LengthFinishReasonError } from "openai/core/error";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { demoHost } from "../harness/demo-engine.ts";
 import { type Site, useSites } from "../harness/sites.ts";
 import { chat, type Json, MODEL, readStream } from "../harness/wire.ts";
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 /** The demo model repeats it, in whatever order of keys a grammar wants. */
 const REPEAT = 'Repeat: {"city": "Paris", "temp": 21}';

@@ -1,13 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { demoHost } from "../harness/demo-engine.ts";
 import { type Site, useSites } from "../harness/sites.ts";
 import { type Json, MODEL, readStream } from "../harness/wire.ts";
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 const PROMPT = "Sluice is";
 const LONGER = "Sluice runs models on a laptop: no GPU, no account. 你好";

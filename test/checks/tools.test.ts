@@ -1,14 +1,10 @@
 import { Ajv } from "ajv";
 import { describe, expect, it } from "vitest";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { demoHost } from "../harness/demo-engine.ts";
 import { type Site, useSites } from "../harness/sites.ts";
 import { chat, type Json, MODEL, readStream } from "../harness/wire.ts";
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 /** The demo model calls a tool like this by itself. */
 const WEATHER = {

@@ -2,7 +2,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateObject, generateText, isStepCount, Output, streamObject, streamText, tool } from "ai";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { demoHost } from "../harness/demo-engine.ts";
 import { checkedFetch } from "../harness/oracle.ts";
 import { useSites } from "../harness/sites.ts";
 import { collect, MODEL, stayOnLoopback } from "./servers.ts";
@@ -11,11 +11,7 @@ stayOnLoopback();
 // It would print that `generateObject` and `streamObject` are deprecated; people still use them.
 vi.stubGlobal("AI_SDK_LOG_WARNINGS", false);
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 const SETTINGS = { temperature: 0, maxOutputTokens: 200, maxRetries: 0 };
 /** The demo model repeats it. */

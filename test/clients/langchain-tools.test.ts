@@ -3,18 +3,14 @@ import { tool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { demoHost } from "../harness/demo-engine.ts";
 import { checkedFetch } from "../harness/oracle.ts";
 import { useSites } from "../harness/sites.ts";
 import { collect, MODEL, stayOnLoopback } from "./servers.ts";
 
 stayOnLoopback();
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 /** The demo model repeats it. */
 const REPEAT = 'Repeat: {"city": "Paris", "temp": 21}';

@@ -1,17 +1,13 @@
 import { zodFunction } from "openai/helpers/zod";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { demoHost } from "../harness/demo-engine.ts";
 import { useSites } from "../harness/sites.ts";
 import { MODEL, stayOnLoopback } from "./servers.ts";
 
 stayOnLoopback();
 
-const { sites } = useSites(async () => {
-  const engine = demoEngine({ contextSize: 1024 });
-  await engine.initialize();
-  return { config: { models: [{ id: MODEL, source: DEMO_MODEL }] }, engine };
-});
+const { sites } = useSites(() => demoHost());
 
 /** A tool as a user writes it; `asked` has the cities that it was called with. */
 function weatherTool() {

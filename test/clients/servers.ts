@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, vi } from "vitest";
 import { z } from "zod";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
-import { DEMO_MODEL, demoEngine } from "../harness/demo-engine.ts";
+import { DEMO_MODEL, testEngine } from "../harness/demo-engine.ts";
 import { startEdge } from "../harness/edge.ts";
 import { startHost } from "../harness/host.ts";
 import { startFrontDoor } from "./front-door.ts";
@@ -51,6 +51,13 @@ interface EngineCase {
   readonly expectAnswer: (text: string) => void;
 }
 
+/** The demo model, in process or on a real engine. */
+const DEMO: EngineCase = {
+  name: inject("realEngine")?.name ?? "llama.cpp engine",
+  create: () => testEngine(2048),
+  expectAnswer: (text) => expect(text).toMatch(/\w/),
+};
+
 const ENGINES: readonly EngineCase[] = [
   {
     name: "dummy engine",
@@ -60,11 +67,7 @@ const ENGINES: readonly EngineCase[] = [
       }),
     expectAnswer: (text) => expect(text).toBe(PROMPT),
   },
-  {
-    name: "llama.cpp engine",
-    create: async () => demoEngine({ contextSize: 2048 }),
-    expectAnswer: (text) => expect(text).toMatch(/\w/),
-  },
+  DEMO,
 ];
 
 /** A host with an engine, and the Worker in workerd that forwards to that host. */
@@ -75,31 +78,37 @@ export interface ClientStack {
 
 /** Runs `suite` once an engine. */
 export function describeStacks(suite: (stack: ClientStack) => void): void {
-  describe.each(ENGINES)("$name", ({ create, expectAnswer }) => {
-    let started: Awaited<ReturnType<typeof startStack>> | undefined;
-    const running = () => started ?? expect.unreachable("The servers have not started");
-    beforeAll(async () => {
-      started = await startStack(create);
-      expectAnswer(started.known.text);
-    }, STARTUP_MS);
-    afterAll(() => started?.close());
+  describe.each(inject("realEngine") === undefined ? ENGINES : [DEMO])(
+    "$name",
+    ({ create, expectAnswer }) => {
+      let started: Awaited<ReturnType<typeof startStack>> | undefined;
+      const running = () => started ?? expect.unreachable("The servers have not started");
+      beforeAll(async () => {
+        started = await startStack(create);
+        expectAnswer(started.known.text);
+      }, STARTUP_MS);
+      afterAll(() => started?.close());
 
-    /** Read when a test runs: only then the servers are there. */
-    const serverAt = (front: "host" | "worker", active: ClientServer["active"]): ClientServer => ({
-      get baseURL() {
-        return running()[front].baseURL;
-      },
-      get known() {
-        return running().known;
-      },
-      active,
-    });
-    const activeInHost = () => activeAt(running().host.url);
-    suite({
-      host: serverAt("host", activeInHost),
-      worker: serverAt("worker", async () => (await activeInHost()) + (await activeAt(running().worker.url))),
-    });
-  });
+      /** Read when a test runs: only then the servers are there. */
+      const serverAt = (front: "host" | "worker", active: ClientServer["active"]): ClientServer => ({
+        get baseURL() {
+          return running()[front].baseURL;
+        },
+        get known() {
+          return running().known;
+        },
+        active,
+      });
+      const activeInHost = () => activeAt(running().host.url);
+      suite({
+        host: serverAt("host", activeInHost),
+        worker: serverAt(
+          "worker",
+          async () => (await activeInHost()) + (await activeAt(running().worker.url)),
+        ),
+      });
+    },
+  );
 }
 
 /** Runs `suite` on each engine against the host, and against the Worker. */

@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLlamaCppEngine } from "../../runtime-node/engines/llama-cpp.ts";
+import { llamaServerKit } from "../../runtime-node/engines/llama-server.ts";
 import { mlxKit } from "../../runtime-node/engines/mlx.ts";
 import { findPython } from "../../runtime-node/engines/process-python.ts";
 import { createSupervisedEngine } from "../../runtime-node/engines/supervised.ts";
@@ -11,17 +12,11 @@ import { thisMachine } from "../../runtime-node/probe-effects.ts";
 import { createTransport } from "../../runtime-node/transport.ts";
 import type { Engine } from "../../shared/engine.ts";
 import { MODEL } from "../harness/wire.ts";
+import { readPrepared } from "./prepare.ts";
+import { F32_CACHE } from "./serve.ts";
+import { llamaServerCommand, type PackagedEngine } from "./venvs.ts";
 
-/** What `run.ts` prepared. */
-export interface Prepared {
-  /** Directories of the virtual environments; an engine that could not be installed is missing. */
-  readonly venvs: Readonly<Partial<Record<"mlx" | "vllm", string>>>;
-  /** The demo model: a Hugging Face directory, and a GGUF in f32 with the same numbers. */
-  readonly hf: string;
-  readonly f32: string;
-}
-
-export const prepared: Prepared = JSON.parse(readFileSync(process.env.SLUICE_ENGINES ?? "", "utf8"));
+export const prepared = readPrepared();
 
 export const CONTEXT = 512;
 const quiet = () => {};
@@ -38,7 +33,14 @@ export interface Made {
   close(): Promise<void>;
 }
 
-async function kitOf(name: "mlx" | "vllm"): Promise<EngineKit> {
+async function kitOf(name: PackagedEngine): Promise<EngineKit> {
+  if (name === "llama_server") {
+    const command = llamaServerCommand(prepared.venvs[name] ?? "");
+    return llamaServerKit(
+      { command, contextSize: CONTEXT, sequences: 2, args: F32_CACHE },
+      async (path) => path,
+    );
+  }
   const found = await findPython(name, prepared.venvs[name], thisMachine(process.env));
   if (!found.ok) throw new Error(`${found.missing} ${found.install}`);
   if (name === "mlx") return mlxKit({ install: found.install, settings: {} });
@@ -46,12 +48,17 @@ async function kitOf(name: "mlx" | "vllm"): Promise<EngineKit> {
   return vllmKit({ install: found.install, settings, isWsl: false, isCpu: true, cpuCacheGib: 1 });
 }
 
+/** The demo model as the engine reads it. */
+export function sourceOf(name: PackagedEngine): string {
+  return name === "llama_server" ? prepared.f32 : prepared.hf;
+}
+
 /** A real engine with the demo model, as `serve` makes it; not started. */
-export async function makeSupervised(name: "mlx" | "vllm") {
+export async function makeSupervised(name: PackagedEngine) {
   const { transport, close } = createTransport(5000);
   const engine = createSupervisedEngine({
     kit: await kitOf(name),
-    models: [{ id: MODEL, source: prepared.hf, bytes: 0 }],
+    models: [{ id: MODEL, source: sourceOf(name), bytes: 0 }],
     transport,
     headersTimeoutMs: 120_000,
     idleTimeoutMs: 120_000,

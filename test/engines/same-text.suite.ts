@@ -6,7 +6,8 @@ import type { HostedEngine } from "../../shared/engine.ts";
 import { type Host, startHost } from "../harness/host.ts";
 import { checkedFetch } from "../harness/oracle.ts";
 import { type Json, MODEL, readStream } from "../harness/wire.ts";
-import { type Made, makeLlamaCpp, makeSupervised, prepared } from "./real-engines.ts";
+import { type Made, makeLlamaCpp, makeSupervised, prepared, sourceOf } from "./real-engines.ts";
+import { PACKAGED } from "./venvs.ts";
 
 /** Questions that the model was never trained on. */
 function questions(language: "en" | "zh", count: number): readonly string[] {
@@ -44,10 +45,10 @@ async function serve(name: string, made: Made, source: string, supervised?: Host
 
 beforeAll(async () => {
   await serve("llama.cpp", makeLlamaCpp(), prepared.f32);
-  for (const name of ["mlx", "vllm"] as const) {
+  for (const name of PACKAGED) {
     if (prepared.venvs[name] === undefined) continue;
     const made = await makeSupervised(name);
-    await serve(name, made, prepared.hf, made.engine);
+    await serve(name, made, sourceOf(name), made.engine);
   }
 });
 afterAll(async () => {

