@@ -1,16 +1,20 @@
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { createSqliteStore } from "../../../runtime-node/ledger/sqlite.ts";
 import { completed, holdOf, usage } from "../../contracts/ledger-fixtures.ts";
 import { createLogSpy } from "../../harness/log-spy.ts";
 
 /**
- * A process that serves requests against a ledger's file until it is told to end by a line, or killed. It writes a line
- * for each receipt once it has it.
+ * A process that serves requests against a ledger's file from the first line it is told until the second one, or until
+ * it is killed. It writes `ready`, then a line for each receipt once it has it.
  */
 const [path = "", name = ""] = process.argv.slice(2);
 const store = createSqliteStore({ path, now: Date.now, log: createLogSpy() });
 let isOver = false;
-createInterface({ input: process.stdin }).once("line", () => {
+const told = createInterface({ input: process.stdin });
+process.stdout.write("ready\n");
+await once(told, "line");
+told.once("line", () => {
   isOver = true;
 });
 

@@ -167,9 +167,12 @@ describe("a file that another process writes", () => {
     const { ledger, books } = open();
     // Enough for 300 requests: 7000 each, and up to 16 holds of 10,000 at a time.
     await ledger.credit("ann", { id: "1", amountNanoUsd: 300 * 7000 });
-    const receipts = await Promise.all(
-      ["one", "two"].map((name) => Array.fromAsync(linesOf(start("./sqlite-load.ts", path, name)))),
-    );
+    const children = ["one", "two"].map((name) => start("./sqlite-load.ts", path, name));
+    const lines = children.map(linesOf);
+    // Both at once: neither may have spent all before the other is there.
+    await Promise.all(lines.map((of) => of.next()));
+    for (const { stdin } of children) stdin.write("go\n");
+    const receipts = await Promise.all(lines.map((of) => Array.fromAsync(of)));
     const { receipts: written } = await books.receipts({ limit: 1000 });
     expect(written.map(({ requestId }) => requestId).toSorted()).toEqual(receipts.flat().toSorted());
     expect(receipts.every((of) => of.length > 0)).toBe(true);
@@ -186,7 +189,10 @@ it("a process that is killed has lost no receipt which it gave, and its holds en
   await ledger.credit("ann", { id: "1", amountNanoUsd: 10 ** 12 });
   const given: string[] = [];
   const child = start("./sqlite-load.ts", path, "killed");
-  for await (const line of linesOf(child)) {
+  const lines = linesOf(child);
+  await lines.next();
+  child.stdin.write("go\n");
+  for await (const line of lines) {
     given.push(line);
     if (given.length === 500) child.kill("SIGKILL");
   }
