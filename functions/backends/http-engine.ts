@@ -94,6 +94,11 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     }
   }
 
+  /** Some backends write the key that they refuse into their error, which goes into logs and to clients. */
+  function withoutKey(text: string): string {
+    return options.apiKey === undefined ? text : text.replaceAll(options.apiKey, "***");
+  }
+
   function closedError(): ApiError {
     return unavailable(`The backend \`${options.id}\` is no longer used: the server is closing.`, 1000);
   }
@@ -118,7 +123,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
       );
       if (upstream.status >= 300) {
         const { status, headers } = upstream;
-        const text = await upstream.text();
+        const text = withoutKey(await upstream.text());
         throw dialect.error?.(call, status, text) ?? upstreamError(options.id, status, headers, text);
       }
       if (!isStream) {

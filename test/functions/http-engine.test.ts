@@ -181,6 +181,21 @@ describe("a backend that fails", () => {
     await expect(engineOn().respond(chatCall(MODEL, chat("x")))).rejects.toMatchObject({ status: 502 });
   });
 
+  it.each([400, 401, 500])(
+    "and writes our key into its %i tells it to nobody, in no message and no cause",
+    async (status) => {
+      upstream.play(
+        answerJson(status, { error: { message: "No such key: sk-backend", type: "sk-backend" } }),
+      );
+      const failed = await engineOn()
+        .respond(chatCall(MODEL, chat("x")))
+        .catch((thrown: unknown) => thrown);
+      expect(failed).toBeInstanceOf(Error);
+      for (let at: unknown = failed; at instanceof Error; at = at.cause)
+        expect(`${at.stack} ${JSON.stringify(at)}`).not.toContain("sk-backend");
+    },
+  );
+
   it("is a 504 when its headers take too long, and the connection is closed", async () => {
     upstream.play(() => {});
     const asked = upstream.next();
