@@ -1,8 +1,8 @@
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Log } from "../../functions/deps.ts";
 import type { Config } from "../../shared/config.ts";
 import type { Store } from "../../shared/store.ts";
+import { userFolder } from "../user-folder.ts";
 
 /**
  * The store that the configuration names, made where it isn't there yet. Several processes may open the same one.
@@ -45,28 +45,7 @@ export function ledgerPlace({ ledger }: Config): string {
 
 /** The SQLite file that is named, or the one in the user's data folder. */
 export function ledgerPath({ path }: Config["ledger"]): string {
-  return resolve(path ?? join(defaultDataDir(), "ledger.db"));
-}
-
-/** Where what can't be made again is kept: the platform's own place for it. */
-export function defaultDataDir({
-  env = process.env,
-  platform = process.platform,
-  home = homedir(),
-}: {
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly platform?: string;
-  readonly home?: string;
-} = {}): string {
-  if (env.XDG_DATA_HOME) return join(env.XDG_DATA_HOME, "sluice");
-  switch (platform) {
-    case "darwin":
-      return join(home, "Library", "Application Support", "sluice");
-    case "win32":
-      return join(env.LOCALAPPDATA || join(home, "AppData", "Local"), "sluice");
-    default:
-      return join(home, ".local", "share", "sluice");
-  }
+  return resolve(path ?? join(userFolder("data"), "ledger.db"));
 }
 
 function urlOf({ url }: Config["ledger"]): string {

@@ -1,8 +1,8 @@
 import { mkdir, open, readFile, rename, stat, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { z } from "zod";
 import { modelIdFromSource } from "../../shared/config-source.ts";
+import { type UserMachine, userFolder } from "../user-folder.ts";
 import { connectionError, DownloadError } from "./download-error.ts";
 import { downloadFile, type RemoteFile } from "./download-file.ts";
 import { chooseFiles, fileUrl, listFiles, shardOf, treeUrl } from "./download-hub.ts";
@@ -99,24 +99,8 @@ export async function resolveModel(source: string, options: ResolveOptions = {})
 }
 
 /** Where downloads are kept: the platform's own place for what can be fetched again. */
-export function defaultCacheDir({
-  env = process.env,
-  platform = process.platform,
-  home = homedir(),
-}: {
-  readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly platform?: string;
-  readonly home?: string;
-} = {}): string {
-  if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, "sluice", "models");
-  switch (platform) {
-    case "darwin":
-      return join(home, "Library", "Caches", "sluice", "models");
-    case "win32":
-      return join(env.LOCALAPPDATA || join(home, "AppData", "Local"), "sluice", "models");
-    default:
-      return join(home, ".cache", "sluice", "models");
-  }
+export function defaultCacheDir(machine?: UserMachine): string {
+  return join(userFolder("cache", machine), "models");
 }
 
 async function lockFolder(
