@@ -12,6 +12,8 @@ export type Ask = {
   readonly principal: Principal;
   /** Bytes of the request body, at most: no prompt has more tokens. */
   readonly bodyBytes: number;
+  /** The engine's own bound on completion tokens, its context, where nobody names one. */
+  readonly contextSize?: number | undefined;
   /** Of a client that sent an `Idempotency-Key`. */
   readonly idempotency: Idempotency | undefined;
   /** Aborted when the client leaves. */
@@ -58,7 +60,8 @@ function withoutOurs<Body extends ChatRequest | CompletionRequest>(body: Body): 
 export function withCap(ask: Ask, targets: readonly Target[]): Ask {
   const caps = targets.flatMap(({ maxTokens }) => maxTokens ?? []);
   const isPriced = targets.some(({ price }) => price.completionPicoUsd + price.reasoningPicoUsd > 0);
-  const cap = caps.length > 0 ? Math.min(...caps) : isPriced ? DEFAULT_MAX_TOKENS : undefined;
+  const needsCap = isPriced && ask.contextSize === undefined;
+  const cap = caps.length > 0 ? Math.min(...caps) : needsCap ? DEFAULT_MAX_TOKENS : undefined;
   switch (ask.route) {
     case "chat": {
       const isOpen = cap !== undefined && completionLimit(ask) === undefined;
@@ -83,7 +86,7 @@ function completionLimit(ask: Ask): number | undefined {
 
 /** The completion tokens of all its choices. */
 export function completionBound(ask: Ask): number {
-  const limit = completionLimit(ask) ?? 0;
+  const limit = completionLimit(ask) ?? ask.contextSize ?? 0;
   if (ask.route !== "completions") return limit * (ask.route === "chat" ? (ask.body.n ?? 1) : 1);
   return limit * eachInput(ask.body.prompt).length * Math.max(ask.body.n ?? 1, ask.body.best_of ?? 1);
 }

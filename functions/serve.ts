@@ -7,7 +7,7 @@ import { NO_USAGE } from "../shared/openai/usage.ts";
 import { admit, LEASE_MS, requireModel } from "./admit.ts";
 import { type Ask, callOf, isStream, withCap } from "./ask.ts";
 import { createBreaker } from "./backends/breaker.ts";
-import type { Catalog } from "./backends/catalog.ts";
+import type { Catalog, Target } from "./backends/catalog.ts";
 import { dispatch } from "./backends/dispatch.ts";
 import { openBill } from "./bill.ts";
 import { streamWithCost, withCost } from "./cost.ts";
@@ -36,7 +36,8 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
     const kept = idempotency === undefined ? undefined : await deps.answers.get(holdId);
     if (idempotency !== undefined && kept !== undefined) return replayed(holdId, kept, idempotency);
 
-    const ask = withCap(asked, targets);
+    const contextSize = await contextSizeOf(first, asked.signal);
+    const ask = withCap({ ...asked, contextSize }, targets);
     const startedAt = deps.clock.monotonic();
     const report: CallReport = { read: () => ({ usage: NO_USAGE, source: "engine" }), failure: undefined };
     // workerd runs nothing more of a request whose client has left, unless something is waited for: neither the place
@@ -101,10 +102,24 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
     const body = JSON.stringify(asksCost ? withCost(json, bill.costOf) : json);
     if (idempotency !== undefined) {
       const { fingerprint } = idempotency;
-      await deps.answers.put(holdId, { fingerprint, body }, deps.config.idempotencyTtlMs);
+      await deps.answers
+        .put(holdId, { fingerprint, body }, deps.config.idempotencyTtlMs)
+        .catch((error: unknown) =>
+          // A retry is told then that it was billed, not what the answer was.
+          deps.log.warn("answer not kept", { requestId: ask.requestId, error: String(error) }),
+        );
     }
     return new Response(body, { headers: all });
   };
+}
+
+/** An engine of this host stops by itself where its context is full: that bounds what a request can cost. */
+async function contextSizeOf(
+  { backend, engine, model }: Target,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  if (backend !== undefined) return undefined;
+  return (await engine.models(signal)).find(({ id }) => id === model)?.contextSize;
 }
 
 function failedOutcome(ask: Ask, reason: unknown): Outcome {

@@ -183,6 +183,34 @@ describe("money", () => {
   });
 });
 
+describe("an Idempotency-Key", () => {
+  const headers = { "idempotency-key": "order-17" };
+
+  it("gives a client's retry the first answer and the first receipt, and bills once", async () => {
+    const app = testApp({ engines: [entryOf(dummy(), { price: PRICE })], credit: 10 ** 9 });
+    const [first, again] = [
+      await app.post(CHAT, chat("x"), { headers }),
+      await app.post(CHAT, chat("x"), { headers }),
+    ];
+    expect(await again.json()).toEqual(await first.json());
+    expect(again.headers.get("x-sluice-receipt")).toBe(first.headers.get("x-sluice-receipt"));
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect(app.receipts).toHaveLength(1);
+    expect((await app.post(CHAT, chat("y"), { headers })).status).toBe(422);
+  });
+
+  it("whose answer can't be kept is served all the same, and never billed twice", async () => {
+    const answers = { get: async () => undefined, put: () => Promise.reject(new Error("cache is full")) };
+    const app = testApp({ engines: [entryOf(dummy(), { price: PRICE })], credit: 10 ** 9, answers });
+    expect((await app.post(CHAT, chat("x"), { headers })).status).toBe(200);
+    const again = await app.post(CHAT, chat("x"), { headers });
+    expect(again.status).toBe(409);
+    expect((await again.json()).error.code).toBe("idempotency_key_used");
+    expect(app.receipts).toHaveLength(1);
+    expect(app.logs.join("\n")).toContain("cache is full");
+  });
+});
+
 describe("what is held is the most that a request can cost", () => {
   const bound = async (path: string, body: Record<string, unknown>, maxTokens?: number) => {
     const engine = recording();

@@ -1,5 +1,6 @@
 import { createApp } from "../../functions/app.ts";
 import type { Deps, EngineEntry, Log } from "../../functions/deps.ts";
+import type { AnswerStore } from "../../functions/idempotency.ts";
 import { createAnswerStore } from "../../runtime-node/answers.ts";
 import { createSqliteStore } from "../../runtime-node/ledger/sqlite.ts";
 import { parseConfig } from "../../shared/config.ts";
@@ -20,6 +21,8 @@ export interface AppOptions {
   readonly ledger?: Partial<Ledger>;
   /** Everybody is the client of a prepaid account (`PREPAID`) with so many nano-dollars; an open server when left out. */
   readonly credit?: number;
+  /** Kept in memory when left out. */
+  readonly answers?: AnswerStore;
   readonly now?: () => number;
 }
 
@@ -66,7 +69,7 @@ export function testApp(options: AppOptions = {}): TestApp {
     config: parseConfig({ ...options.config, ...(isPrepaid ? PREPAID_CONFIG : {}) }, {}),
     engines: options.engines ?? [entryOf(dummy())],
     store: { ...store, ledger: watched.ledger },
-    answers: createAnswerStore(now),
+    answers: options.answers ?? createAnswerStore(now),
     clock: { now, monotonic: options.now ?? (() => performance.now()) },
     log,
     platform: { info: { system: "test" }, sample: async () => ({}) },
