@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { cpuModel } from "./calibration-store.ts";
 import { usersDrive } from "./driver.ts";
 import { type Job, type Measured, measure } from "./measure.ts";
@@ -17,7 +17,7 @@ export interface MockProcess {
 }
 
 export async function spawnMock(flags: readonly string[]): Promise<MockProcess> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "main.ts"), "mock", ...flags], {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve("#loadtest")), "mock", ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));

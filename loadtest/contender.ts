@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { type Slice, sliceOf } from "./analyze/slices.ts";
 import { usersDrive } from "./driver.ts";
+import { DeadTargetError, InputError } from "./exit.ts";
 import { type Measured, measure } from "./measure.ts";
-import { InputError, type Profile } from "./profile.ts";
+import type { Profile } from "./profile.ts";
 import type { Calibration } from "./result.ts";
-import { DeadTargetError, firstModel, hasContinuousUsage, type Target, targetText } from "./target.ts";
+import { firstModel, hasContinuousUsage, type Target, targetText } from "./target.ts";
 import { type ChatOptions, createWorkload } from "./workload.ts";
 
 /** One of two servers that are driven in turn. */

@@ -1,20 +1,79 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import pkg from "../package.json" with { type: "json" };
-import { configureAb } from "./commands/ab.ts";
-import { configureAnalyze } from "./commands/analyze.ts";
-import { configureBench } from "./commands/bench.ts";
-import { configureCalibrate } from "./commands/calibrate.ts";
-import { configureCompare } from "./commands/compare.ts";
-import { configureMock } from "./commands/mock.ts";
-import { configureMonitor } from "./commands/monitor.ts";
-import { configureRate } from "./commands/rate.ts";
-import { configureReplay } from "./commands/replay.ts";
-import { configureRun } from "./commands/run.ts";
-import { configureSweep } from "./commands/sweep.ts";
-import { InputError } from "./profile.ts";
-import { EXIT } from "./session.ts";
-import { DeadTargetError } from "./target.ts";
+import { EXIT, exitCodeFor } from "./exit.ts";
+
+interface Listed {
+  readonly name: string;
+  readonly description: string;
+  /** What gives the command its flags and its action. */
+  load(): Promise<(command: Command) => void>;
+}
+
+const COMMANDS: readonly Listed[] = [
+  {
+    name: "run",
+    description: "virtual users that wait for each answer and think before the next request",
+    load: async () => (await import("./commands/run.ts")).configureRun,
+  },
+  {
+    name: "rate",
+    description: "requests on schedule, whatever the server does: no coordinated omission",
+    load: async () => (await import("./commands/rate.ts")).configureRate,
+  },
+  {
+    name: "sweep",
+    description: "higher and higher loads, then the highest at which every objective holds",
+    load: async () => (await import("./commands/sweep.ts")).configureSweep,
+  },
+  {
+    name: "replay",
+    description: "a trace, at its own times: one JSON object a line",
+    load: async () => (await import("./commands/replay.ts")).configureReplay,
+  },
+  {
+    name: "bench",
+    description: "the standard benchmarks: speed by length, concurrency, model and hardware profiles",
+    load: async () => (await import("./commands/bench.ts")).configureBench,
+  },
+  {
+    name: "ab",
+    description:
+      "two servers in turn, in pairs: how they differ, and what of it is noise; exit 1 when B is worse",
+    load: async () => (await import("./commands/ab.ts")).configureAb,
+  },
+  {
+    name: "analyze",
+    description: "print a stored run and draw its report anew",
+    load: async () => (await import("./commands/analyze.ts")).configureAnalyze,
+  },
+  {
+    name: "compare",
+    description: "hold stored runs against the first: the same charts, and which differences are noise",
+    load: async () => (await import("./commands/compare.ts")).configureCompare,
+  },
+  {
+    name: "monitor",
+    description: "sample this machine every second, on its own or beside a run, until --time or Ctrl-C",
+    load: async () => (await import("./commands/monitor.ts")).configureMonitor,
+  },
+  {
+    name: "mock",
+    description: "a scripted server with known delays and faults, to test clients and gateways against",
+    load: async () => (await import("./commands/mock.ts")).configureMock,
+  },
+  {
+    name: "calibrate",
+    description: "measure this client's own ceiling here; later runs are held against it",
+    load: async () => (await import("./commands/calibrate.ts")).configureCalibrate,
+  },
+  {
+    name: "self-test",
+    description:
+      "the ceiling, and whether figures are true: against a mock that knows them (also --self-test)",
+    load: async () => (await import("./commands/calibrate.ts")).configureSelfTest,
+  },
+];
 
 const program = new Command("loadtest")
   .description("load tests for OpenAI-compatible servers, and what they can be trusted to say")
@@ -27,31 +86,17 @@ Exit codes: ${EXIT.held} every objective held; ${EXIT.sloBroken} one broke; ${EX
 ${EXIT.dead} nothing succeeded; ${EXIT.interrupted} interrupted (the report is still written).`,
   )
   .exitOverride((error) => process.exit(error.exitCode === 1 ? EXIT.badInput : error.exitCode));
-for (const configure of [
-  configureRun,
-  configureRate,
-  configureSweep,
-  configureReplay,
-  configureBench,
-  configureAb,
-  configureAnalyze,
-  configureCompare,
-  configureMonitor,
-  configureMock,
-  configureCalibrate,
-])
-  configure(program);
 
 /** `--self-test` as the first word is a command's other name. */
 const words = process.argv.slice(2).map((word) => (word === "--self-test" ? "self-test" : word));
 try {
+  for (const { name, description, load } of COMMANDS) {
+    const command = program.command(name).description(description);
+    // Each loads what it needs, and that is much: only those that are named, as `help run` names one too.
+    if (words.includes(name)) (await load())(command);
+  }
   await program.parseAsync(words, { from: "user" });
 } catch (error) {
   console.error(error instanceof Error ? `loadtest: ${error.message}` : error);
   process.exit(exitCodeFor(error));
-}
-
-function exitCodeFor(error: unknown): number {
-  if (error instanceof InputError) return EXIT.badInput;
-  return error instanceof DeadTargetError ? EXIT.dead : EXIT.sloBroken;
 }

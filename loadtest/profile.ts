@@ -4,9 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { parseSlo, type Slo } from "./analyze/slo.ts";
-
-/** Wrong input of the user: a flag, a file, a target that can't be used. Exit code 2. */
-export class InputError extends Error {}
+import { InputError } from "./exit.ts";
 
 const durationSchema = z
   .string()

@@ -6,6 +6,7 @@ import { getPlatformInfo } from "../runtime-node/probe.ts";
 import type { Slo } from "./analyze/slo.ts";
 import { readCalibration } from "./calibration-store.ts";
 import type { Drive } from "./driver.ts";
+import { EXIT } from "./exit.ts";
 import { createLive } from "./live.ts";
 import { type Job, type Measured, type MeasureHooks, measure } from "./measure.ts";
 import { type Output, openOutput } from "./output.ts";
@@ -176,8 +177,6 @@ export async function resultOf(
   } as const;
   return { ...result, exitCode: exitCodeOf(result) };
 }
-
-export const EXIT = { held: 0, sloBroken: 1, badInput: 2, invalid: 3, dead: 4, interrupted: 130 } as const;
 
 /** An invalid run says nothing about objectives: 3 wins over 1. */
 export function exitCodeOf(

@@ -1,7 +1,7 @@
 import { request } from "undici";
 import { z } from "zod";
 import { monotonicMs } from "./clock.ts";
-import { InputError } from "./profile.ts";
+import { DeadTargetError, InputError } from "./exit.ts";
 import { type Client, createClient } from "./request.ts";
 import { chatCall } from "./workload.ts";
 
@@ -13,9 +13,6 @@ export interface Target {
   readonly pathPrefix: string;
   readonly headers: Readonly<Record<string, string>>;
 }
-
-/** Nothing answers there, or nothing that could be used. Exit code 4. */
-export class DeadTargetError extends Error {}
 
 const MODELS_LIMIT_MS = 10_000;
 

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { InputError } from "./profile.ts";
+import { InputError } from "./exit.ts";
 import { integer, randomFor } from "./random.ts";
 import type { Message } from "./workload.ts";
 

@@ -5,12 +5,12 @@ import { type PairsOutcome, runPairs } from "../ab.ts";
 import { LEAST_PAIRS, overall } from "../analyze/pairs.ts";
 import { readCalibration } from "../calibration-store.ts";
 import { type Contender, createContender } from "../contender.ts";
+import { EXIT } from "../exit.ts";
 import { readProfile } from "../profile.ts";
 import { noticeText, tableText } from "../report/console.ts";
 import { duelPage } from "../report/duel.ts";
 import { type Language, type Say, speak } from "../report/words.ts";
 import { writePage } from "../report/write.ts";
-import { EXIT } from "../session.ts";
 import { readTarget, targetText } from "../target.ts";
 import { durationMs, integer } from "./flags.ts";
 import { deltaOption, languageOption } from "./report-flags.ts";
@@ -35,12 +35,8 @@ interface AbFlags {
   readonly quiet?: boolean;
 }
 
-export function configureAb(program: Command): void {
-  program
-    .command("ab")
-    .description(
-      "two servers in turn, in pairs: how they differ, and what of it is noise; exit 1 when B is worse",
-    )
+export function configureAb(command: Command): void {
+  command
     .requiredOption("--a <url>", "the one to compare with")
     .requiredOption("--b <url>", "the one to judge")
     .option(

@@ -16,12 +16,9 @@ interface AnalyzeFlags {
   readonly json?: boolean;
 }
 
-export function configureAnalyze(program: Command): void {
-  program
-    .command("analyze <run>")
-    .description(
-      "print a stored run and draw its report anew; <run> is its folder, or the prefix of Locust's CSV files",
-    )
+export function configureAnalyze(command: Command): void {
+  command
+    .argument("<run>", "its folder, or the prefix of Locust's CSV files")
     .option("--out <dir>", "where to draw it (default: the run's folder; of Locust's files: <prefix>_report)")
     .addOption(languageOption())
     .option("--json", "print the result as JSON, and nothing else")

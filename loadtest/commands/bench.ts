@@ -17,6 +17,7 @@ import {
   createAsk,
 } from "../bench.ts";
 import { type BenchReport, benchText } from "../bench-report.ts";
+import { EXIT } from "../exit.ts";
 import {
   HARDWARE_NAMES,
   type Hardware,
@@ -26,7 +27,6 @@ import {
   statusSchema,
 } from "../hardware.ts";
 import { type Answer, createClient } from "../request.ts";
-import { EXIT } from "../session.ts";
 import { firstModel, readTarget, type Target, targetText } from "../target.ts";
 import { durationMs, integer } from "./flags.ts";
 
@@ -45,11 +45,9 @@ const LOCAL = "http://127.0.0.1:8000";
 /** Of what the server says of its machine. */
 const STATUS_LIMIT_MS = 10_000;
 
-export function configureBench(program: Command): void {
-  program
-    .command("bench")
+export function configureBench(command: Command): void {
+  command
     .argument("[target]", "the server, such as https://example.com or https://example.com/v1", LOCAL)
-    .description("the standard benchmarks: speed by length, concurrency, model and hardware profiles")
     .option("--model <id>", "model (default: the first that the server lists)")
     .addOption(new Option("--api-key <key>", "bearer token").env("OPENAI_API_KEY"))
     .option("--only <names>", `some of them, by commas: ${BENCH_NAMES.join(", ")}`, readNames, BENCH_NAMES)

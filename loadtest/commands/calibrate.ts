@@ -1,26 +1,22 @@
 import type { Command } from "commander";
 import { calibrate, spawnMock, steadyJob, streamCall } from "../calibrate.ts";
 import { storeCalibration } from "../calibration-store.ts";
+import { EXIT } from "../exit.ts";
 import { measure } from "../measure.ts";
 import type { Calibration, Distribution } from "../result.ts";
-import { EXIT } from "../session.ts";
 
-export function configureCalibrate(program: Command): void {
-  program
-    .command("calibrate")
-    .description("measure this client's own ceiling here; later runs are held against it")
+export function configureCalibrate(command: Command): void {
+  command
     .option("--json", "print it as JSON to stdout, and nothing else there")
     .action(async ({ json }: { json?: boolean }) => {
       const calibration = await calibrate(say);
       await storeCalibration(calibration);
       process.stdout.write(json === true ? `${JSON.stringify(calibration, null, 2)}\n` : textOf(calibration));
     });
-  program
-    .command("self-test")
-    .description(
-      "the ceiling, and whether figures are true: against a mock that knows them (also --self-test)",
-    )
-    .action(selfTest);
+}
+
+export function configureSelfTest(command: Command): void {
+  command.action(selfTest);
 }
 
 const USERS = 200;

@@ -34,10 +34,10 @@ interface Comparison {
   readonly ratios: readonly NamedRatio[];
 }
 
-export function configureCompare(program: Command): void {
-  program
-    .command("compare <baseline> <run...>")
-    .description("hold stored runs against the first: the same charts, and which differences are noise")
+export function configureCompare(command: Command): void {
+  command
+    .argument("<baseline>", "the folder of a run")
+    .argument("<run...>", "those of others")
     .addOption(deltaOption())
     .option("--out <dir>", "write compare.json, report.html and charts/*.png there")
     .addOption(languageOption())

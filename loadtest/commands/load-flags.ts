@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { parseSlo, type Slo } from "../analyze/slo.ts";
-import { InputError } from "../profile.ts";
+import { InputError } from "../exit.ts";
 import type { Language } from "../report/words.ts";
 import type { SessionOptions } from "../session.ts";
 import { readTarget } from "../target.ts";
@@ -27,12 +27,10 @@ export interface LoadFlags {
 
 const LOCAL = "http://127.0.0.1:8000";
 
-/** A command with a target and these flags. */
-export function loadCommand(program: Command, name: string, description: string): Command {
+/** The target, and these flags. */
+export function addLoadFlags(command: Command): Command {
   const collect = (text: string, before: readonly string[]): string[] => [...before, text];
-  return program
-    .command(name)
-    .description(description)
+  return command
     .argument("[target]", "the server, such as https://example.com or https://example.com/v1", LOCAL)
     .option("--model <id>", "model (default: the first that the server lists)")
     .addOption(new Option("--api-key <key>", "bearer token").env("OPENAI_API_KEY"))

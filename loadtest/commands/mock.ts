@@ -20,10 +20,8 @@ interface MockFlags {
   readonly errorRate: number;
 }
 
-export function configureMock(program: Command): void {
-  program
-    .command("mock")
-    .description("a scripted server with known delays and faults, to test clients and gateways against")
+export function configureMock(command: Command): void {
+  command
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <number>", "0 for any free one", integer(0, 65_535), 0)
     .option("--ttft <duration>", "from a request to its first token", delayMs, 0)

@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { createMonitor, type Monitor } from "../../runtime-node/monitor.ts";
+import { InputError } from "../exit.ts";
 import { growthLine, type MonitorExport, memoryBaseline, memoryGrowth, sampleLine } from "../monitor.ts";
-import { InputError } from "../profile.ts";
 import { durationMs, integer } from "./flags.ts";
 
 interface MonitorFlags {
@@ -19,10 +19,8 @@ const SECOND_MS = 1000;
 /** Where the output is no terminal, lines stay: one in so many seconds. */
 const PLAIN_EVERY_SECONDS = 10;
 
-export function configureMonitor(program: Command): void {
-  program
-    .command("monitor")
-    .description("sample this machine every second, on its own or beside a run, until --time or Ctrl-C")
+export function configureMonitor(command: Command): void {
+  command
     .option("--pid <pid>", "also this process with all it started; exit 1 when its memory grows", integer(1))
     .option("--time <duration>", "how long, such as 90s or 5m (default: until Ctrl-C)", durationMs)
     .option(

@@ -1,11 +1,12 @@
 import type { Command } from "commander";
 import { type Arrivals, arrivalTimes, parseArrivals } from "../arrivals.ts";
 import { arrivalsDrive, type Drive } from "../driver.ts";
-import { InputError, readProfile } from "../profile.ts";
+import { InputError } from "../exit.ts";
+import { readProfile } from "../profile.ts";
 import { openSession, runPlanned } from "../session.ts";
 import { createWorkload, type Workload } from "../workload.ts";
 import { durationMs, integer, positive } from "./flags.ts";
-import { type LoadFlags, loadCommand, sessionOptions } from "./load-flags.ts";
+import { addLoadFlags, type LoadFlags, sessionOptions } from "./load-flags.ts";
 import { hasChat } from "./run.ts";
 
 interface RateFlags extends LoadFlags {
@@ -22,8 +23,8 @@ interface RateFlags extends LoadFlags {
 const WARMUP_MS = 10_000;
 const DEFAULT_TIME_MS = 60_000;
 
-export function configureRate(program: Command): void {
-  loadCommand(program, "rate", "requests on schedule, whatever the server does: no coordinated omission")
+export function configureRate(command: Command): void {
+  addLoadFlags(command)
     .option("--profile <name|file>", "what is asked; its think times play no part", "chat")
     .option("--rps <rate>", "requests a second", positive)
     .option("--ramp <a..b>", "instead of --rps: from one rate to the other over --time")

@@ -6,7 +6,7 @@ import { openSession, runPlanned, type Session } from "../session.ts";
 import { type Conversation, type PrefixGroups, prefixOf, readTrace } from "../trace.ts";
 import { CHAT_PATH, chatCall, type Message } from "../workload.ts";
 import { integer, positive } from "./flags.ts";
-import { type LoadFlags, loadCommand, sessionOptions } from "./load-flags.ts";
+import { addLoadFlags, type LoadFlags, sessionOptions } from "./load-flags.ts";
 
 interface ReplayFlags extends LoadFlags {
   readonly file: string;
@@ -15,8 +15,8 @@ interface ReplayFlags extends LoadFlags {
   readonly maxInFlight?: number;
 }
 
-export function configureReplay(program: Command): void {
-  loadCommand(program, "replay", "a trace, at its own times: one JSON object a line")
+export function configureReplay(command: Command): void {
+  addLoadFlags(command)
     .requiredOption(
       "--file <trace>",
       "JSONL: timestamp (ms), prompt or turns, max_tokens; or Mooncake's input_length, output_length",

@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import { request } from "undici";
 import { usersDrive } from "../driver.ts";
-import { InputError, type Profile, readProfile, readStages, type Stage } from "../profile.ts";
+import { DeadTargetError, InputError } from "../exit.ts";
+import { type Profile, readProfile, readStages, type Stage } from "../profile.ts";
 import { openSession, type Planned, runPlanned } from "../session.ts";
-import { DeadTargetError, type Target } from "../target.ts";
+import type { Target } from "../target.ts";
 import { createWorkload, type Workload } from "../workload.ts";
 import { durationMs, integer, positive } from "./flags.ts";
-import { type LoadFlags, loadCommand, sessionOptions } from "./load-flags.ts";
+import { addLoadFlags, type LoadFlags, sessionOptions } from "./load-flags.ts";
 
 interface RunFlags extends LoadFlags {
   readonly profile: string;
@@ -18,8 +19,8 @@ interface RunFlags extends LoadFlags {
 
 const ON_START_LIMIT_MS = 10_000;
 
-export function configureRun(program: Command): void {
-  loadCommand(program, "run", "virtual users that wait for each answer and think before the next request")
+export function configureRun(command: Command): void {
+  addLoadFlags(command)
     .option(
       "--profile <name|file>",
       "inference-user, concurrent-user, chat, or a YAML file",

@@ -4,9 +4,10 @@ import { highestHeld, type Ladder, nextLoad, rungsOf } from "../analyze/ladder.t
 import { type Arrivals, arrivalTimes } from "../arrivals.ts";
 import { monotonicMs } from "../clock.ts";
 import { type Drive, usersDrive } from "../driver.ts";
+import { InputError } from "../exit.ts";
 import { type Measured, measure } from "../measure.ts";
 import { openOutput } from "../output.ts";
-import { InputError, readProfile } from "../profile.ts";
+import { readProfile } from "../profile.ts";
 import type { Result, SweepPoint } from "../result.ts";
 import {
   createLiveOf,
@@ -21,7 +22,7 @@ import {
 } from "../session.ts";
 import { createWorkload, type Workload } from "../workload.ts";
 import { durationMs } from "./flags.ts";
-import { type LoadFlags, loadCommand, sessionOptions } from "./load-flags.ts";
+import { addLoadFlags, type LoadFlags, sessionOptions } from "./load-flags.ts";
 import { readArrivals, readRange, scheduleDrive, warmupOf } from "./rate.ts";
 import { hasChat } from "./run.ts";
 
@@ -44,8 +45,8 @@ interface Step {
   readonly point: SweepPoint;
 }
 
-export function configureSweep(program: Command): void {
-  loadCommand(program, "sweep", "higher and higher loads, then the highest at which every objective holds")
+export function configureSweep(command: Command): void {
+  addLoadFlags(command)
     .option("--profile <name|file>", "what is asked; its think times play no part", "chat")
     .option("--concurrency <list>", "streams at once, such as 1,5,10,20,50")
     .option("--rps <a..b>", "or requests a second: from a, doubled up to b")

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { InputError } from "../profile.ts";
+import { InputError } from "../exit.ts";
 import { type Drawing, thin } from "./drawing.ts";
 import { figure, plain, type Table, toned } from "./tables.ts";
 import type { Say } from "./words.ts";

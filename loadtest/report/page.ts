@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import type { Chart } from "./charts.ts";
 import type { Notice } from "./overview.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page-assets.ts";
@@ -111,6 +111,6 @@ function scriptJson(value: unknown): string {
 
 /** Line charts, legends, tooltips and zoom; three quarters of the whole library's size less. */
 function echartsSource(): string {
-  const path = createRequire(import.meta.url).resolve("echarts/dist/echarts.common.min.js");
+  const path = fileURLToPath(import.meta.resolve("#assets/echarts.common.min.js"));
   return readFileSync(path, "utf8").replaceAll("</script", "<\\/script");
 }

@@ -1,4 +1,4 @@
-import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { Resvg } from "@resvg/resvg-js";
 import { LineChart } from "echarts/charts";
 import {
@@ -57,9 +57,8 @@ export function pngOf({ option }: Chart): Uint8Array {
   );
   try {
     chart.setOption(option);
-    const fonts = createRequire(import.meta.url);
     const files = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((file) =>
-      fonts.resolve(`dejavu-fonts-ttf/ttf/${file}`),
+      fileURLToPath(import.meta.resolve(`#assets/${file}`)),
     );
     const picture = new Resvg(chart.renderToSVGString(), {
       background: "#ffffff",

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { InputError } from "../profile.ts";
+import { InputError } from "../exit.ts";
 import { type Result, resultSchema } from "../result.ts";
 
 /** The result that a run left in a folder. Rejects with an `InputError`. */

@@ -7,7 +7,6 @@ import { failuresCsv, historyCsv, statsCsv } from "./csv.ts";
 import { drawingOf } from "./drawing.ts";
 import { dateText, notices, overview } from "./overview.ts";
 import { type PageContent, pageOf } from "./page.ts";
-import { pngOf } from "./png.ts";
 import { endpoints, failures, finishReasons, latencies, objectives, sweep } from "./tables.ts";
 import { type Language, type Say, speak } from "./words.ts";
 
@@ -27,16 +26,32 @@ export async function writeReport(dir: string, result: Result, options: Options)
   await writeFile(join(dir, "failures.csv"), failuresCsv(result));
 }
 
-/** `report.html` and `charts/*.png`. */
+/** `report.html` and `charts/*.png`; the page alone where pictures can't be drawn, and why on stderr. */
 export async function writePage(
   dir: string,
   content: (say: Say) => PageContent,
   { language }: Options,
 ): Promise<void> {
   await mkdir(join(dir, "charts"), { recursive: true });
+  await writeFile(join(dir, "report.html"), pageOf(content, language));
+  const pngOf = await loadPngOf();
+  if (pngOf === undefined) return;
   for (const chart of content(speak("en")).charts)
     await writeFile(join(dir, "charts", `${chart.id}.png`), pngOf(chart));
-  await writeFile(join(dir, "report.html"), pageOf(content, language));
+}
+
+/**
+ * Loaded only now: the drawing library is half of what the load tester loads, and a run has no use for it until it has
+ * ended. Its native part isn't there for every machine, nor in an install without optional packages.
+ */
+async function loadPngOf() {
+  try {
+    return (await import("./png.ts")).pngOf;
+  } catch (error) {
+    const [reason] = String(error).split("\n");
+    process.stderr.write(`loadtest: no charts/*.png, report.html draws the same charts: ${reason}\n`);
+    return undefined;
+  }
 }
 
 function contentOf(result: Result, say: Say): PageContent {
