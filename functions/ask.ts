@@ -12,7 +12,7 @@ export type Ask = {
   readonly principal: Principal;
   /** Bytes of the request body, at most: no prompt has more tokens. */
   readonly bodyBytes: number;
-  /** The engine's own bound on completion tokens, its context, where nobody names one. */
+  /** The engine's own bound on completion tokens, its context, where one is needed and nobody names it. */
   readonly contextSize?: number | undefined;
   /** Of a client that sent an `Idempotency-Key`. */
   readonly idempotency: Idempotency | undefined;
@@ -58,10 +58,9 @@ function withoutOurs<Body extends ChatRequest | CompletionRequest>(body: Body): 
 
 /** `ask` with a cap on completion tokens where the client names none: what is held rests on it, so it is sent. */
 export function withCap(ask: Ask, targets: readonly Target[]): Ask {
-  const caps = targets.flatMap(({ maxTokens }) => maxTokens ?? []);
-  const isPriced = targets.some(({ price }) => price.completionPicoUsd + price.reasoningPicoUsd > 0);
-  const needsCap = isPriced && ask.contextSize === undefined;
-  const cap = caps.length > 0 ? Math.min(...caps) : needsCap ? DEFAULT_MAX_TOKENS : undefined;
+  const caps = capsOf(targets);
+  const isPriced = needsBound(ask, targets) && ask.contextSize === undefined;
+  const cap = caps.length > 0 ? Math.min(...caps) : isPriced ? DEFAULT_MAX_TOKENS : undefined;
   switch (ask.route) {
     case "chat": {
       const isOpen = cap !== undefined && completionLimit(ask) === undefined;
@@ -76,6 +75,16 @@ export function withCap(ask: Ask, targets: readonly Target[]): Ask {
     default:
       return ask satisfies never;
   }
+}
+
+/** Whether it costs by the token and nobody says how many. */
+export function needsBound(ask: Ask, targets: readonly Target[]): boolean {
+  const isPriced = targets.some(({ price }) => price.completionPicoUsd + price.reasoningPicoUsd > 0);
+  return isPriced && capsOf(targets).length === 0 && completionLimit(ask) === undefined;
+}
+
+function capsOf(targets: readonly Target[]): readonly number[] {
+  return targets.flatMap(({ maxTokens }) => maxTokens ?? []);
 }
 
 /** The completion tokens of one choice that the request allows, if it says. */

@@ -5,7 +5,7 @@ import { toApiError } from "../shared/openai/errors.ts";
 import { SSE_HEADERS } from "../shared/openai/sse.ts";
 import { NO_USAGE } from "../shared/openai/usage.ts";
 import { admit, LEASE_MS, requireModel } from "./admit.ts";
-import { type Ask, callOf, isStream, withCap } from "./ask.ts";
+import { type Ask, callOf, isStream, needsBound, withCap } from "./ask.ts";
 import { createBreaker } from "./backends/breaker.ts";
 import type { Catalog, Target } from "./backends/catalog.ts";
 import { dispatch } from "./backends/dispatch.ts";
@@ -36,7 +36,7 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
     const kept = idempotency === undefined ? undefined : await deps.answers.get(holdId);
     if (idempotency !== undefined && kept !== undefined) return replayed(holdId, kept, idempotency);
 
-    const contextSize = await contextSizeOf(first, asked.signal);
+    const contextSize = needsBound(asked, targets) ? await contextSizeOf(targets, asked.signal) : undefined;
     const ask = withCap({ ...asked, contextSize }, targets);
     const startedAt = deps.clock.monotonic();
     const report: CallReport = { read: () => ({ usage: NO_USAGE, source: "engine" }), failure: undefined };
@@ -113,13 +113,15 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
   };
 }
 
-/** An engine of this host stops by itself where its context is full: that bounds what a request can cost. */
-async function contextSizeOf(
-  { backend, engine, model }: Target,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  if (backend !== undefined) return undefined;
-  return (await engine.models(signal)).find(({ id }) => id === model)?.contextSize;
+/** Engines of this host stop by themselves where their context is full: that bounds what a request can cost. */
+async function contextSizeOf(targets: readonly Target[], signal: AbortSignal): Promise<number | undefined> {
+  if (targets.some(({ backend }) => backend !== undefined)) return undefined;
+  const sizes = targets.map(
+    async ({ engine, model }) =>
+      (await engine.models(signal)).find(({ id }) => id === model)?.contextSize ?? Number.POSITIVE_INFINITY,
+  );
+  const largest = Math.max(...(await Promise.all(sizes)));
+  return Number.isFinite(largest) ? largest : undefined;
 }
 
 function failedOutcome(ask: Ask, reason: unknown): Outcome {

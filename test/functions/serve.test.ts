@@ -252,6 +252,49 @@ describe("what is held is the most that a request can cost", () => {
   });
 });
 
+describe("where nobody says how many tokens a chat may have", () => {
+  const sized = (contextSize?: number) => {
+    const engine = recording();
+    const model = {
+      id: MODEL,
+      created: 0,
+      ownedBy: "test",
+      ...(contextSize === undefined ? {} : { contextSize }),
+    };
+    let listings = 0;
+    const models = async () => {
+      listings++;
+      return [model];
+    };
+    return { engine: { ...engine, models }, calls: engine.calls, listings: () => listings };
+  };
+
+  it("the context of this host's engine bounds what is held, and nothing is sent", async () => {
+    const { engine, calls } = sized(512);
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })] });
+    await app.post(CHAT, chat("x"));
+    const bytes = JSON.stringify(chat("x")).length * 3;
+    expect(app.holds[0]?.tokens).toBe(bytes + 512);
+    expect(calls[0]?.body).not.toHaveProperty("max_tokens");
+  });
+
+  it("4096 are held and sent where the context isn't known", async () => {
+    const { engine, calls } = sized();
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })] });
+    await app.post(CHAT, chat("x"));
+    expect(app.holds[0]?.tokens).toBeGreaterThan(4096);
+    expect(calls[0]?.body).toMatchObject({ max_tokens: 4096 });
+  });
+
+  it("a model without a price needs no bound: its engine is not asked for one", async () => {
+    const { engine, listings } = sized(512);
+    const app = testApp({ engines: [entryOf(engine)] });
+    await app.post(CHAT, chat("x"));
+    expect(app.holds[0]?.tokens).toBeLessThan(512);
+    expect(listings()).toBe(0);
+  });
+});
+
 describe("what goes wrong inside", () => {
   const SECRET = "sk-verysecret at /home/me/app.ts";
   it.each([false, true])("is a 500 that tells nothing of it (stream: %s)", async (stream) => {
