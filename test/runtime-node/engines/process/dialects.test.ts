@@ -1,49 +1,15 @@
-import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Dialect } from "../../../../functions/backends/dialect.ts";
-import { createHttpEngine } from "../../../../functions/backends/http-engine.ts";
+import { describe, expect, it } from "vitest";
 import { llamaServerDialect } from "../../../../runtime-node/engines/llama-server-dialect.ts";
 import { mlxDialect } from "../../../../runtime-node/engines/mlx-dialect.ts";
 import { vllmDialect } from "../../../../runtime-node/engines/vllm-dialect.ts";
-import { createTransport } from "../../../../runtime-node/transport.ts";
 import type { EngineCall } from "../../../../shared/engine.ts";
 import { readUsage } from "../../../../shared/openai/usage.ts";
 import { ASKED, chatCall, completionCall, embeddingCall } from "../../../harness/calls.ts";
 import { expectSchema } from "../../../harness/oracle.ts";
-import { answerText, startUpstream, type Upstream } from "../../../harness/upstream.ts";
 import { chat, type Json, readStream } from "../../../harness/wire.ts";
+import { createReplay } from "./replay.ts";
 
-const fixture = (name: string) => readFileSync(new URL(`../../../fixtures/${name}`, import.meta.url), "utf8");
-
-let upstream: Upstream;
-const { transport, close } = createTransport(5000);
-beforeAll(async () => {
-  upstream = await startUpstream();
-});
-afterAll(async () => {
-  await upstream.close();
-  await close();
-});
-
-/** What comes of `call` when the engine answers with a recorded answer; and what it was sent. */
-async function replay(dialect: Dialect, call: EngineCall, name: string, status = 200) {
-  const type = name.endsWith(".sse") ? "text/event-stream" : "application/json";
-  upstream.play(answerText(status, fixture(name), { "content-type": type }));
-  const engine = createHttpEngine({
-    id: "engine",
-    url: upstream.url,
-    apiKey: undefined,
-    headers: {},
-    models: "any",
-    headersTimeoutMs: 5000,
-    idleTimeoutMs: 5000,
-    transport,
-    dialect,
-  });
-  const response = await engine.respond(call);
-  return { response, sent: upstream.requests.at(-1)?.body };
-}
-
+const replay = createReplay();
 const ENGINES = [
   { name: "vllm-0.32.0", dialect: vllmDialect },
   { name: "mlx-0.32.2", dialect: mlxDialect({ contextSize: 2048, longestToken: 16 }) },

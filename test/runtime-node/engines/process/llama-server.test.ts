@@ -1,45 +1,15 @@
-import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createHttpEngine } from "../../../../functions/backends/http-engine.ts";
+import { describe, expect, it } from "vitest";
 import { llamaServerDialect } from "../../../../runtime-node/engines/llama-server-dialect.ts";
-import { createTransport } from "../../../../runtime-node/transport.ts";
 import type { EngineCall } from "../../../../shared/engine.ts";
 import { readUsage } from "../../../../shared/openai/usage.ts";
 import { ASKED, chatCall, completionCall, embeddingCall } from "../../../harness/calls.ts";
 import { expectSchema } from "../../../harness/oracle.ts";
-import { answerText, startUpstream, type Upstream } from "../../../harness/upstream.ts";
 import { chat, type Json, readStream } from "../../../harness/wire.ts";
+import { createReplay } from "./replay.ts";
 
-const fixture = (name: string) =>
-  readFileSync(new URL(`../../../fixtures/llama-server-b10068-${name}`, import.meta.url), "utf8");
-
-let upstream: Upstream;
-const { transport, close } = createTransport(5000);
-beforeAll(async () => {
-  upstream = await startUpstream();
-});
-afterAll(async () => {
-  await upstream.close();
-  await close();
-});
-
-/** What comes of `call` when llama-server answers as it was recorded. */
-function replay(call: EngineCall, name: string, status = 200): Promise<Response> {
-  const type = name.endsWith(".sse") ? "text/event-stream" : "application/json";
-  upstream.play(answerText(status, fixture(name), { "content-type": type }));
-  const engine = createHttpEngine({
-    id: "llama_server",
-    url: upstream.url,
-    apiKey: undefined,
-    headers: {},
-    models: "any",
-    headersTimeoutMs: 5000,
-    idleTimeoutMs: 5000,
-    transport,
-    dialect: llamaServerDialect,
-  });
-  return engine.respond(call);
-}
+const replayBy = createReplay();
+const replay = async (call: EngineCall, name: string, status?: number) =>
+  (await replayBy(llamaServerDialect, call, `llama-server-b10068-${name}`, status)).response;
 
 const QUESTION = chat("What is Sluice?", { temperature: 0, max_tokens: 40 });
 const TEXT = { prompt: "Sluice is", temperature: 0, max_tokens: 12 };
