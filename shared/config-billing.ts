@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { modelName, wholeNumber } from "./config-values.ts";
+import { labels, modelName, wholeNumber } from "./config-values.ts";
 import type { Limits } from "./ledger.ts";
 
 /** Keys, accounts, the ledger and who is told of receipts. Messages and descriptions as in `config-schema.ts`. */
@@ -52,10 +52,7 @@ const grantFields = {
     .record(modelName, limits)
     .default({})
     .describe("How much it may ask of single models, by name."),
-  labels: z
-    .record(z.string().min(1).max(64), z.string().max(256))
-    .default({})
-    .describe("Words of your own, shown with it."),
+  labels: labels.default({}).describe("Words of your own, shown with it."),
 };
 
 export const accounts = z.array(

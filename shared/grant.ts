@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { accountId } from "./config-billing.ts";
-import { modelName, wholeNumber } from "./config-values.ts";
+import { labels, modelName, wholeNumber } from "./config-values.ts";
 import type { AccountRecord, Grant, KeyRecord } from "./directory.ts";
 import { makeKey, makeKeyId } from "./key.ts";
 import type { Balance, Limits } from "./ledger.ts";
@@ -43,7 +43,7 @@ const grantFields = {
   models: z.array(modelName).nullable().default(null),
   limits: limits.prefault({}),
   model_limits: z.record(modelName, limits).default({}),
-  labels: z.record(z.string().min(1).max(64), z.string().max(256)).default({}),
+  labels: labels.default({}),
 };
 
 export const newAccount = z.strictObject({

@@ -140,6 +140,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         abort,
         idleTimeoutMs: options.idleTimeoutMs,
         requestBytes: body.length,
+        withoutKey,
         hear: dialect.chunks?.(call),
         onEnd: end,
       });

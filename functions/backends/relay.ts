@@ -40,6 +40,8 @@ export interface RelayOptions {
   readonly idleTimeoutMs: number;
   /** Of the request as it was sent: what a prompt is billed by whose tokens nobody tells. */
   readonly requestBytes: number;
+  /** Takes the key for the backend out of what it says. */
+  readonly withoutKey: (text: string) => string;
   /** What the backend's dialect makes of each chunk; as it came when left out. */
   readonly hear?: ((chunk: Wire) => Heard) | undefined;
   /** Called when the connection is done with; more than once does no harm. */
@@ -95,7 +97,7 @@ async function* relayEvents(
   call: EngineCall,
   bytes: AsyncIterable<Uint8Array>,
   seen: Seen,
-  { backend, abort, idleTimeoutMs, hear = (chunk) => ({ chunk }), onEnd }: RelayOptions,
+  { backend, abort, idleTimeoutMs, withoutKey, hear = (chunk) => ({ chunk }), onEnd }: RelayOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
   const unfinished = new Set<unknown>();
   let isFinished = false;
@@ -121,7 +123,7 @@ async function* relayEvents(
       }
       const sent = parseChunk(event);
       if (sent === undefined) continue;
-      if (isError(sent)) throw streamError(event);
+      if (isError(sent)) throw streamError(withoutKey(event));
       const { chunk, usage = readUsage(chunk) } = hear(sent);
       if (usage !== undefined) seen.usage = usage;
       if (chunk === undefined) continue;

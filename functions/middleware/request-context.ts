@@ -1,4 +1,5 @@
 import { createMiddleware } from "hono/factory";
+import { invalidRequest } from "../../shared/openai/errors.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { Clock } from "../deps.ts";
 
@@ -20,6 +21,8 @@ export function requestContext(clock: Clock) {
         ? asked
         : `req_${crypto.randomUUID().replaceAll("-", "")}`;
     c.set("requestId", requestId);
+    // No name holds one, and PostgreSQL fails on it.
+    if (c.req.url.includes("%00")) throw invalidRequest("The URL holds a NUL character (%00).");
     await next();
     c.header("x-request-id", requestId);
     c.header("openai-version", "2020-10-01");

@@ -50,6 +50,17 @@ describe("accounts", () => {
     expect(listed.data.map(({ id }: { id: string }) => id).sort()).toEqual(["acme", "fixed"]);
   });
 
+  it.each([
+    ["POST", "accounts", { id: "acme", labels: { plan: "go\0ld" } }],
+    ["POST", "accounts", { id: "acme", models: ["sm\0all"] }],
+    ["GET", "accounts/ac%00me", undefined],
+    ["GET", "receipts?model=%00", undefined],
+  ])("with a NUL character, which no database keeps, are refused: %s %s", async (method, path, body) => {
+    const { status, json } = await setUp().call(method, path, body);
+    expect(status).toBe(400);
+    expect(json.error.message).toContain("NUL");
+  });
+
   it("of the configuration are shown, and changed there alone", async () => {
     const { call } = setUp();
     expect((await call("GET", "accounts/fixed")).json).toMatchObject({ prepaid: true, created_at: null });

@@ -26,7 +26,8 @@ function relay(events: readonly unknown[], body: Json = { stream: true }, more: 
   })();
   const ends = vi.fn();
   const abort = new AbortController();
-  const options = { backend: "gpu", abort, idleTimeoutMs: 60_000, onEnd: ends, ...more };
+  const withoutKey = (text: string) => text.replaceAll("sk-backend", "***");
+  const options = { backend: "gpu", abort, idleTimeoutMs: 60_000, withoutKey, onEnd: ends, ...more };
   return { call, abort, ends, response: relayStream(call, more.bytes ?? bytes, options) };
 }
 
@@ -140,6 +141,14 @@ describe("a stream that breaks", () => {
     const { error, isDone } = await readStream(relay([...TEXT, failure, "[DONE]"]).response);
     expect(error).toEqual({ message: "out of memory", type: "InternalServerError", param: null, code: null });
     expect(isDone).toBe(false);
+  });
+
+  it("with an error event that holds our key tells it to nobody", async () => {
+    const failure = { error: { message: "no such key: sk-backend", type: "sk-backend" } };
+    const { call, response } = relay([...TEXT, failure, "[DONE]"]);
+    const { error } = await readStream(response);
+    expect(error.message).toBe("no such key: ***");
+    expect(`${JSON.stringify(error)} ${JSON.stringify(call.report.failure)}`).not.toContain("sk-backend");
   });
 
   it("is not what a client causes that reads slowly", async () => {
