@@ -2,15 +2,8 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, embedMany, generateText, streamText } from "ai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { checkedFetch } from "../harness/oracle.ts";
-import {
-  answerJson,
-  answerOf,
-  answerStream,
-  chunkOf,
-  startUpstream,
-  type Upstream,
-} from "../harness/upstream.ts";
-import { inTurn, refusal } from "./replies.ts";
+import { startUpstream, type Upstream } from "../harness/upstream.ts";
+import { answer, cutStream, inTurn, refusal } from "./replies.ts";
 import {
   ASK,
   collect,
@@ -188,13 +181,6 @@ describeServers((server) => {
     });
   });
 });
-
-const answer = answerJson(200, answerOf("At last"));
-const cutStream = (...pieces: readonly string[]) =>
-  answerStream(
-    pieces.map((content) => chunkOf({ content })),
-    "destroy",
-  );
 
 describe.each(FRONTS)("$name in front of a scripted backend", ({ start }) => {
   let upstream: Upstream;

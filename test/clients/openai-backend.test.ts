@@ -7,26 +7,12 @@ import {
   RateLimitError,
 } from "openai";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import {
-  answerJson,
-  answerOf,
-  answerStream,
-  chunkOf,
-  startUpstream,
-  type Upstream,
-} from "../harness/upstream.ts";
+import { startUpstream, type Upstream } from "../harness/upstream.ts";
 import { type ClientOptions, clientOf, failureOf } from "./openai-client.ts";
-import { inTurn, refusal, silence } from "./replies.ts";
+import { answer, cutStream, inTurn, refusal, silence } from "./replies.ts";
 import { ASK, activeAt, FRONTS, MODEL, STARTUP_MS, stayOnLoopback, untilActive } from "./servers.ts";
 
 stayOnLoopback();
-
-const answer = answerJson(200, answerOf("At last"));
-const cutStream = (...pieces: readonly string[]) =>
-  answerStream(
-    pieces.map((content) => chunkOf({ content })),
-    "destroy",
-  );
 
 describe.each(FRONTS)("$name in front of a scripted backend", ({ start }) => {
   let upstream: Upstream;

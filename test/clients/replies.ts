@@ -1,4 +1,4 @@
-import { answerJson, type Script } from "../harness/upstream.ts";
+import { answerJson, answerOf, answerStream, chunkOf, type Script } from "../harness/upstream.ts";
 
 /** Plays one script a request; a request too many gets a 500. */
 export function inTurn(...scripts: readonly Script[]): Script {
@@ -15,3 +15,14 @@ export function refusal(status: number, code: string | null, headers: Record<str
 
 /** Sends nothing at all. */
 export const silence: Script = () => {};
+
+/** A whole chat answer. */
+export const answer: Script = answerJson(200, answerOf("At last"));
+
+/** A stream of these contents whose connection then breaks. */
+export function cutStream(...contents: readonly string[]): Script {
+  return answerStream(
+    contents.map((content) => chunkOf({ content })),
+    "destroy",
+  );
+}
