@@ -1,6 +1,18 @@
 import type { ServerResponse } from "node:http";
-import type { Script } from "./mock.ts";
 import type { MockFault } from "./mock-faults.ts";
+
+/** What one request is answered with. */
+export interface Script {
+  readonly model: string;
+  readonly ttftMs: number;
+  readonly itlMs: number;
+  readonly tokens: number;
+  readonly tokensPerChunk: number;
+  readonly reasoningTokens: number;
+  readonly finish: "stop" | "length";
+  readonly hasUsage: boolean;
+  readonly hasUsageInChunks: boolean;
+}
 
 export interface ChunkWriter {
   /** Of the answer: none where it has no tokens. */

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { monotonicMs } from "./clock.ts";
 import { createHistogram } from "./histogram.ts";
 import { injectFault, type MockFault } from "./mock-faults.ts";
-import { chunkWriter, wholeAnswer } from "./mock-wire.ts";
+import { chunkWriter, type Script, wholeAnswer } from "./mock-wire.ts";
 import type { Distribution } from "./result.ts";
 
 export interface MockOptions {
@@ -163,18 +163,6 @@ export async function startMock(options: MockOptions = {}): Promise<Mock> {
       await new Promise((closed) => server.close(closed));
     },
   };
-}
-
-export interface Script {
-  readonly model: string;
-  readonly ttftMs: number;
-  readonly itlMs: number;
-  readonly tokens: number;
-  readonly tokensPerChunk: number;
-  readonly reasoningTokens: number;
-  readonly finish: "stop" | "length";
-  readonly hasUsage: boolean;
-  readonly hasUsageInChunks: boolean;
 }
 
 interface ChatBody {
