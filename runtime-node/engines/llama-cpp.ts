@@ -9,42 +9,9 @@ import type {
 import { respondByGenerating } from "../../shared/openai/compose.ts";
 import { unavailable } from "../../shared/openai/errors.ts";
 import { chatGeneration, completionGeneration, type Feature } from "../../shared/openai/generation.ts";
-import { loadModel } from "./load-model.ts";
+import { type LlamaCppOptions, loadModel } from "./load-model.ts";
 import type { LoadedModel } from "./loaded-model.ts";
 import { type Native, startNative } from "./native.ts";
-
-export interface LlamaCppOptions {
-  /** Tokens a sequence; undefined: what the model and the memory allow. */
-  readonly contextSize?: number | undefined;
-  /** Streams that generate at the same time; undefined: as many as fit, 64 at the most. */
-  readonly sequences?: number | undefined;
-  /** For decode; undefined: measured. */
-  readonly threads?: number | undefined;
-  /** For prefill; undefined: measured. */
-  readonly prefillThreads?: number | undefined;
-  /** Prompt tokens computed at a time; undefined: what takes 50 ms. */
-  readonly prefillChunk?: number | undefined;
-  /** Only used with `gpu`. */
-  readonly gpuLayers?: number | "auto" | undefined;
-  /** Requests that may wait for a sequence; beyond, 429. Undefined: 256. */
-  readonly queueLimit?: number | undefined;
-  /** Where measured thread counts are kept. */
-  readonly cacheDir: string;
-  /** Cores that this process may use; may be a fraction. */
-  readonly cpuBudget: number;
-  /** What is free for this process, of the machine and of its cgroup. */
-  readonly memoryBytes: number;
-  /** A GPU was found that can be used. */
-  readonly gpu: boolean;
-  readonly log: EngineLog;
-}
-
-/** The part of the host's log that the engine writes to. */
-export interface EngineLog {
-  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
-}
 
 const FEATURES: ReadonlySet<Feature> = new Set(["tools", "format", "logprobs", "suffix"]);
 

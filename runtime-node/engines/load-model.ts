@@ -1,16 +1,49 @@
 import { createHash } from "node:crypto";
 import { arch, cpus } from "node:os";
 import type { LlamaContextSequence, LlamaModel } from "node-llama-cpp";
+import type { Log } from "../../functions/deps.ts";
 import { inSequenceOrder } from "./batch-order.ts";
 import { type Calibration, calibrate } from "./calibrate.ts";
 import { createCalibrationCache } from "./calibration-cache.ts";
 import { type Fit, fitContext, formatBytes } from "./fit.ts";
-import type { LlamaCppOptions } from "./llama-cpp.ts";
 import { createLoadedModel, type LoadedModel } from "./loaded-model.ts";
 import { type ModelFile, readModelFile } from "./model-file.ts";
 import { estimateContext, MAX_EQUAL_ROWS, type Native, rowsNeedPairs } from "./native.ts";
 import { firstPiece } from "./slots.ts";
 import { createThreadProbe } from "./thread-probe.ts";
+
+export interface LlamaCppOptions {
+  /** Tokens a sequence; undefined: what the model and the memory allow. */
+  readonly contextSize?: number | undefined;
+  /** Streams that generate at the same time; undefined: as many as fit, 64 at the most. */
+  readonly sequences?: number | undefined;
+  /** For decode; undefined: measured. */
+  readonly threads?: number | undefined;
+  /** For prefill; undefined: measured. */
+  readonly prefillThreads?: number | undefined;
+  /** Prompt tokens computed at a time; undefined: what takes 50 ms. */
+  readonly prefillChunk?: number | undefined;
+  /** Only used with `gpu`. */
+  readonly gpuLayers?: number | "auto" | undefined;
+  /** Requests that may wait for a sequence; beyond, 429. Undefined: 256. */
+  readonly queueLimit?: number | undefined;
+  /** Where measured thread counts are kept. */
+  readonly cacheDir: string;
+  /** Cores that this process may use; may be a fraction. */
+  readonly cpuBudget: number;
+  /** What is free for this process, of the machine and of its cgroup. */
+  readonly memoryBytes: number;
+  /** A GPU was found that can be used. */
+  readonly gpu: boolean;
+  readonly log: Pick<Log, "debug" | "info" | "warn">;
+}
+
+export interface LoadRequest {
+  readonly id: string;
+  readonly path: string;
+  /** What is left of memory for it. */
+  readonly memoryBytes: number;
+}
 
 const DEFAULT_QUEUE_LIMIT = 256;
 /** Prompt tokens of a batch where nothing is configured; fewer where they take more than 50 ms. */
@@ -21,13 +54,6 @@ const SMALL_CALIBRATION_MS = 300;
 const LARGE_CALIBRATION_MS = 4000;
 /** Part of what a calibration depends on: raised when measuring changes. */
 const CALIBRATION_VERSION = 1;
-
-export interface LoadRequest {
-  readonly id: string;
-  readonly path: string;
-  /** What is left of memory for it. */
-  readonly memoryBytes: number;
-}
 
 /**
  * Loads a model file. Throws an Error that says what is needed and what there is, or what is wrong with the file;

@@ -1,4 +1,5 @@
 import type { GgufInsights, Llama } from "node-llama-cpp";
+import type { Log } from "../../functions/deps.ts";
 import type { ContextMemory } from "./fit.ts";
 
 /** node-llama-cpp, imported when an engine starts: it takes half a second, which other engines need not pay. */
@@ -15,7 +16,7 @@ export interface NativeOptions {
   /** A GPU was found that can be used. */
   readonly gpu: boolean;
   readonly maxThreads: number;
-  readonly log: { debug(message: string, fields?: Readonly<Record<string, unknown>>): void };
+  readonly log: Pick<Log, "debug">;
 }
 
 /** Starts llama.cpp, from the prebuilt binary alone. Throws an Error that says what to install. */

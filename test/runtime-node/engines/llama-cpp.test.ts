@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readGgufFileInfo } from "node-llama-cpp";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createLlamaCppEngine, type LlamaCppOptions } from "../../../runtime-node/engines/llama-cpp.ts";
+import { createLlamaCppEngine } from "../../../runtime-node/engines/llama-cpp.ts";
+import type { LlamaCppOptions } from "../../../runtime-node/engines/load-model.ts";
 import type {
   GenerateEvent,
   GenerateRequest,
