@@ -1,6 +1,14 @@
 import type { WriteStream } from "node:tty";
 import { type Options, SingleBar } from "cli-progress";
-import type { DownloadProgress } from "./download.ts";
+
+/** Of all files of a model together. */
+export interface DownloadProgress {
+  /** Of the file that is being fetched. */
+  readonly url: string;
+  readonly doneBytes: number;
+  /** Undefined until the server has told. */
+  readonly totalBytes: number | undefined;
+}
 
 export interface ProgressBar {
   update(progress: DownloadProgress): void;

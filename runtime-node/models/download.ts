@@ -7,6 +7,7 @@ import { connectionError, DownloadError } from "./download-error.ts";
 import { downloadFile, type RemoteFile } from "./download-file.ts";
 import { chooseFiles, fileUrl, listFiles, shardOf, treeUrl } from "./download-hub.ts";
 import { holdLock } from "./download-lock.ts";
+import type { DownloadProgress } from "./download-progress.ts";
 import { createAgent, type HubConnection } from "./download-request.ts";
 import {
   cacheFolder,
@@ -32,15 +33,6 @@ export interface ResolveOptions {
   readonly retryDelaysMs?: readonly number[];
   /** How long a server may keep silent. */
   readonly idleTimeoutMs?: number;
-}
-
-/** Of all files of a model together. */
-export interface DownloadProgress {
-  /** Of the file that is being fetched. */
-  readonly url: string;
-  readonly doneBytes: number;
-  /** Undefined until the server has told. */
-  readonly totalBytes: number | undefined;
 }
 
 export interface ResolvedModel {
