@@ -8,7 +8,7 @@ import {
   type SchemaNode,
   schemaAt,
 } from "./config-paths.ts";
-import { type ConfigProblem, nearest } from "./config-problems.ts";
+import { type ConfigProblem, nearest, type Origin } from "./config-problems.ts";
 
 /** `process.env` on the host, the bindings of a Worker at the edge: only strings are read. */
 export type Env = Readonly<Record<string, unknown>>;
@@ -16,16 +16,9 @@ export type Env = Readonly<Record<string, unknown>>;
 /** A configuration with the environment worked into it, before it is checked. */
 export interface Layered {
   readonly value: unknown;
-  /** Path -> what a problem should call the value: the variable or flag that set it, or the text with `${NAME}` in it. */
+  /** By the path of the value. */
   readonly origins: ReadonlyMap<string, Origin>;
   readonly problems: readonly ConfigProblem[];
-}
-
-export interface Origin {
-  readonly setBy?: string;
-  readonly template?: string;
-  /** A `${NAME}` in it is not set, so there is nothing to check yet. */
-  readonly isUnset?: boolean;
 }
 
 export interface Setting {

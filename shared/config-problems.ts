@@ -1,5 +1,4 @@
 import type { z } from "zod";
-import type { Origin } from "./config-env.ts";
 import {
   describeAllowed,
   formatPath,
@@ -20,6 +19,14 @@ export interface ConfigProblem {
   readonly message: string;
   /** The variable that a reference needs, where its absence is the problem. */
   readonly variable?: string;
+}
+
+/** What a problem calls a value: the variable or flag that set it, or the text with `${NAME}` in it. */
+export interface Origin {
+  readonly setBy?: string;
+  readonly template?: string;
+  /** A `${NAME}` in it is not set, so there is nothing to check yet. */
+  readonly isUnset?: boolean;
 }
 
 /** The configuration can't be used. The message lists every problem, one a line; a start ends with exit code 2. */
