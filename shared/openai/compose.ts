@@ -1,5 +1,5 @@
 import type { EngineCall, GenerateEvent, GenerateRequest, GenerationCounts } from "../engine.ts";
-import { respondEmbeddings } from "./embeddings.ts";
+import { type Embedder, respondEmbeddings } from "./embeddings.ts";
 import { errorBody, toApiError } from "./errors.ts";
 import { chatGeneration, completionGeneration, type Feature, type Generation } from "./generation.ts";
 import type { ChatRequest, CompletionRequest } from "./schemas.ts";
@@ -8,14 +8,8 @@ import type { Usage } from "./usage.ts";
 import { chatWire, completionWire, type FinishedChoice, type Wire } from "./wire.ts";
 
 /** What an engine in this process brings; the wire around it is made here. */
-export interface Generator {
+export interface Generator extends Embedder {
   generate(request: GenerateRequest): AsyncIterable<GenerateEvent>;
-  /** One input as a vector of length 1, and its tokens. Absent: the engine has no embeddings. */
-  embed?(
-    model: string,
-    input: string | readonly number[],
-    signal: AbortSignal,
-  ): Promise<{ readonly vector: Float32Array; readonly tokens: number }>;
   /** Sent as `system_fingerprint`: the same while model, settings and engine are. */
   readonly fingerprint: string;
   readonly can: ReadonlySet<Feature>;

@@ -1,15 +1,23 @@
 import type { EngineCall } from "../engine.ts";
-import type { Generator } from "./compose.ts";
 import { ApiError, invalidRequest } from "./errors.ts";
 import type { EmbeddingRequest } from "./schemas.ts";
+
+export interface Embedder {
+  /** One input as a vector of length 1, and its tokens. Absent: the engine has no embeddings. */
+  embed?(
+    model: string,
+    input: string | readonly number[],
+    signal: AbortSignal,
+  ): Promise<{ readonly vector: Float32Array; readonly tokens: number }>;
+}
 
 /** Answers an embeddings call with vectors of length 1, as floats or base64. */
 export async function respondEmbeddings(
   call: EngineCall,
   body: EmbeddingRequest,
-  generator: Generator,
+  embedder: Embedder,
 ): Promise<Response> {
-  if (generator.embed === undefined) {
+  if (embedder.embed === undefined) {
     throw new ApiError(400, `The model \`${body.model}\` has no embeddings.`, { param: "model" });
   }
   let promptTokens = 0;
@@ -19,7 +27,7 @@ export async function respondEmbeddings(
   });
   const entries: unknown[] = [];
   for (const [index, input] of eachInput(body.input).entries()) {
-    const { vector, tokens } = await generator.embed(call.model, input, call.signal);
+    const { vector, tokens } = await embedder.embed(call.model, input, call.signal);
     promptTokens += tokens;
     const embedding = body.dimensions === undefined ? vector : shorten(vector, body.dimensions);
     entries.push({
