@@ -75,7 +75,7 @@ const COMMANDS: readonly Listed[] = [
   },
 ];
 
-const program = new Command("loadtest")
+const program = new Command("sluice loadtest")
   .description("load tests for OpenAI-compatible servers, and what they can be trusted to say")
   .version(pkg.version)
   .showHelpAfterError("(--help shows what there is)")

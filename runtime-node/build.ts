@@ -1,18 +1,22 @@
-import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Loads native code that it looks for beside itself. Everything else goes into the bundle, exactly as tested here. */
-const EXTERNAL = ["node-llama-cpp"];
+/**
+ * Load native code that they look for beside themselves. Everything else goes into the bundle, exactly as tested here.
+ * resvg draws the load tester's pictures: its code for one machine is 4 MB, which npm chooses; an install without it
+ * does not fail, and the load tester then writes its page alone.
+ */
+const EXTERNAL = ["node-llama-cpp", "@resvg/resvg-js"];
 
 /** What undici 8 asks for; the bundle is JavaScript, so no later one is needed. */
 const MIN_NODE = [22, 19] as const;
 
 /** CommonJS packages in the bundle ask for Node's modules by `require`, which an ES module hasn't. */
-const BANNER = `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);`;
+const BANNER = `import { createRequire as bundleRequire } from "node:module"; const require = bundleRequire(import.meta.url);`;
 
 /** Says what is wrong on an old Node, where the bundle would end in a syntax or import error. */
 const LAUNCHER = `#!/usr/bin/env node
@@ -21,24 +25,44 @@ if (major < ${MIN_NODE[0]} || (major === ${MIN_NODE[0]} && minor < ${MIN_NODE[1]
   console.error("sluice: needs Node ${MIN_NODE.join(".")} or later; this is " + process.versions.node);
   process.exit(1);
 }
-await import("./sluice.js");
+await import("./lib/sluice.js");
 `;
 
 /** The files of the package, besides package.json, README and licence, which npm always takes. */
-const FILES = ["bin.js", "sluice.js", "demo", "config.schema.json", "README.zh-CN.md", "sluice.example.yaml"];
+const FILES = ["bin.js", "lib", "config.schema.json", "README.zh-CN.md", "sluice.example.yaml"];
+
+/**
+ * What our code reads as files, by its place beside the bundle. It is found relative to import.meta.url: here beside its
+ * module, there beside the bundle.
+ */
+const OURS: Readonly<Record<string, string>> = {
+  "demo/sluice-demo.gguf": "runtime-node/models/demo/sluice-demo.gguf",
+  profiles: "loadtest/profiles",
+  "stages.yaml": "loadtest/stages.yaml",
+};
+
+/** What is read of packages is found by such a name: package.json's `imports` leads to the package here, to a copy there. */
+const ASSETS = "#assets/";
 
 /** Writes a package that can be published into `outdir`; leaves other files there alone. */
 export async function buildPackage(outdir = join(ROOT, "dist")): Promise<void> {
   await Promise.all(
     [...FILES, "package.json"].map((name) => rm(join(outdir, name), { recursive: true, force: true })),
   );
-  await mkdir(join(outdir, "demo"), { recursive: true });
+  const lib = join(outdir, "lib");
+  await mkdir(join(lib, "assets"), { recursive: true });
   const manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  const assets = Object.keys(manifest.imports).filter((name) => name.startsWith(ASSETS));
   await Promise.all([
     build({
-      entryPoints: { sluice: join(ROOT, "runtime-node", "main.ts") },
-      outdir,
+      // The load tester is a program of its own, which it also starts itself for its mock. What both use is there once.
+      entryPoints: {
+        sluice: join(ROOT, "runtime-node", "main.ts"),
+        loadtest: join(ROOT, "loadtest", "main.ts"),
+      },
+      outdir: lib,
       bundle: true,
+      splitting: true,
       format: "esm",
       platform: "node",
       target: "node22",
@@ -50,10 +74,14 @@ export async function buildPackage(outdir = join(ROOT, "dist")): Promise<void> {
     writeFile(join(outdir, "bin.js"), LAUNCHER, { mode: 0o755 }),
     writeJson(join(outdir, "package.json"), publishedManifest(manifest)),
     copyFile(join(ROOT, "shared", "config.schema.json"), join(outdir, "config.schema.json")),
-    // Beside the bundle, as it is beside download-source.ts: found relative to import.meta.url in both.
+    ...Object.entries(OURS).map(([to, from]) => cp(join(ROOT, from), join(lib, to), { recursive: true })),
+    ...assets.map((name) =>
+      copyFile(fileURLToPath(import.meta.resolve(name)), join(lib, "assets", name.slice(ASSETS.length))),
+    ),
+    // Asked for wherever its fonts are.
     copyFile(
-      join(ROOT, "runtime-node", "models", "demo", "sluice-demo.gguf"),
-      join(outdir, "demo", "sluice-demo.gguf"),
+      fileURLToPath(import.meta.resolve("dejavu-fonts-ttf/LICENSE")),
+      join(lib, "assets", "DejaVu-LICENSE"),
     ),
     ...["README.md", "README.zh-CN.md", "LICENSE", "sluice.example.yaml"].map((name) =>
       copyIfThere(join(ROOT, name), join(outdir, name)),
@@ -69,8 +97,11 @@ export function publishedManifest(manifest: {
   readonly license?: string;
   readonly repository?: unknown;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
 }): Record<string, unknown> {
-  const { name, version, description, license, repository, dependencies } = manifest;
+  const { name, version, description, license, repository } = manifest;
+  // The load tester's packages are development tools in the project, and part of the package.
+  const versions = { ...manifest.devDependencies, ...manifest.dependencies };
   return {
     name,
     version,
@@ -80,8 +111,9 @@ export function publishedManifest(manifest: {
     type: "module",
     bin: { sluice: "bin.js" },
     files: FILES,
+    imports: { "#loadtest": "./lib/loadtest.js", [`${ASSETS}*`]: "./lib/assets/*" },
     engines: { node: `>=${MIN_NODE.join(".")}.0` },
-    dependencies: Object.fromEntries(EXTERNAL.map((external) => [external, dependencies[external]])),
+    dependencies: Object.fromEntries(EXTERNAL.map((external) => [external, versions[external]])),
   };
 }
 

@@ -7,6 +7,7 @@ import { configureAccounts } from "./commands/accounts.ts";
 import { configureDoctor } from "./commands/doctor.ts";
 import { configureKeys } from "./commands/keys.ts";
 import { configureLedger } from "./commands/ledger.ts";
+import { configureLoadtest } from "./commands/loadtest.ts";
 import { configurePull } from "./commands/pull.ts";
 import { configureServe } from "./commands/serve.ts";
 import { InputError } from "./input-error.ts";
@@ -26,6 +27,7 @@ configureDoctor(program);
 configureKeys(program);
 configureAccounts(program);
 configureLedger(program);
+configureLoadtest(program);
 
 try {
   await program.parseAsync();

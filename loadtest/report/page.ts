@@ -111,6 +111,6 @@ function scriptJson(value: unknown): string {
 
 /** Line charts, legends, tooltips and zoom; three quarters of the whole library's size less. */
 function echartsSource(): string {
-  const path = fileURLToPath(import.meta.resolve("#assets/echarts.common.min.js"));
+  const path = fileURLToPath(import.meta.resolve("#assets/echarts.cjs"));
   return readFileSync(path, "utf8").replaceAll("</script", "<\\/script");
 }

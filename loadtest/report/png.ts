@@ -1,19 +1,6 @@
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { Resvg } from "@resvg/resvg-js";
-import { LineChart } from "echarts/charts";
-import {
-  AxisPointerComponent,
-  GridComponent,
-  LegendComponent,
-  LegendScrollComponent,
-  MarkAreaComponent,
-  MarkLineComponent,
-  TitleComponent,
-  TooltipComponent,
-} from "echarts/components";
-import { init, setPlatformAPI, use } from "echarts/core";
-import { LabelLayout } from "echarts/features";
-import { SVGRenderer } from "echarts/renderers";
 import type { Chart } from "./charts.ts";
 
 const FONT = "DejaVu Sans";
@@ -22,23 +9,12 @@ const HEIGHT = 480;
 /** Sharp on the screens of today, and in print. */
 const SCALE = 2;
 
-use([
-  LineChart,
-  AxisPointerComponent,
-  GridComponent,
-  LabelLayout,
-  LegendComponent,
-  LegendScrollComponent,
-  MarkAreaComponent,
-  MarkLineComponent,
-  SVGRenderer,
-  TitleComponent,
-  TooltipComponent,
-]);
+/** The page's own script: what a page shows, a picture shows, and a package holds the library once. */
+const echarts: typeof import("echarts") = createRequire(import.meta.url)("#assets/echarts.cjs");
 
 /** There is no canvas to measure text with, and echarts' guess is for a narrower font: legends would overlap. */
 const EM_A_LETTER = 0.63;
-setPlatformAPI({
+echarts.setPlatformAPI({
   measureText: (text, font) => {
     const size = Number(/(\d+(?:\.\d+)?)px/.exec(font ?? "")?.[1] ?? 12);
     return { width: text.length * size * EM_A_LETTER };
@@ -50,7 +26,7 @@ setPlatformAPI({
  * machine; it has no Chinese, so pictures are in English.
  */
 export function pngOf({ option }: Chart): Uint8Array {
-  const chart = init(
+  const chart = echarts.init(
     null,
     { textStyle: { fontFamily: FONT } },
     { renderer: "svg", ssr: true, width: WIDTH, height: HEIGHT },
