@@ -7,6 +7,7 @@ import { createSqliteStore } from "../runtime-node/ledger/sqlite.ts";
 import { startServer } from "../runtime-node/server.ts";
 import { parseConfig } from "../shared/config.ts";
 import type { Ledger } from "../shared/ledger.ts";
+import { median } from "./median.ts";
 
 /** What the ledger adds to a request through the whole server: two of them in processes of their own, asked in turns. */
 
@@ -204,10 +205,6 @@ const IDLE: Pick<Ledger, "hold" | "checkpoint" | "settle" | "void"> = {
   }),
   void: async () => {},
 };
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
 
 const [ledger, upstream] = process.argv.slice(2);
 if (import.meta.main && ledger !== undefined && upstream !== undefined) await serve(ledger, upstream);

@@ -7,6 +7,7 @@ import type { Hold, Settlement } from "../shared/ledger.ts";
 import { toPrice } from "../shared/pricing.ts";
 import type { Store } from "../shared/store.ts";
 import { addedCpu } from "./bench-ledger-cpu.ts";
+import { median } from "./median.ts";
 
 /** Requests a second, settled, and what the ledger adds to the gateway's processor time: `npm run bench:ledger`. */
 
@@ -161,7 +162,3 @@ async function rateOf(atOnce: number, once: () => Promise<void>): Promise<Rate> 
 }
 
 function silent(): void {}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}

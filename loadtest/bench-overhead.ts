@@ -5,6 +5,7 @@ import { readUsage } from "../shared/openai/usage.ts";
 import { prepareEngines } from "../test/engines/prepare.ts";
 import { serveReal } from "../test/engines/serve.ts";
 import type { PackagedEngine } from "../test/engines/venvs.ts";
+import { median } from "./median.ts";
 
 /** Streams at the same time, and streams a round. */
 const LOADS = [
@@ -165,10 +166,6 @@ const textChunk = z.object({
 
 function hasText(chunk: unknown): boolean {
   return textChunk.safeParse(chunk).success;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 function ms(value: number): string {

@@ -1,5 +1,5 @@
 import { monotonicMs } from "./clock.ts";
-import { median } from "./monitor.ts";
+import { median } from "./median.ts";
 import type { Answer, Call, Client } from "./request.ts";
 
 /** The specification's benchmarks: prompts, lengths and levels are its own. */

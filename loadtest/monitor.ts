@@ -1,4 +1,5 @@
 import type { Average, Sample } from "../runtime-node/monitor.ts";
+import { median } from "./median.ts";
 
 /** The specification's limit for a server that doesn't leak: growth after its warm-up, over a run. */
 export const MAX_GROWTH_BYTES = 100 * 1024 * 1024;
@@ -104,13 +105,4 @@ function percent(value: number): string {
 
 function bytesOf(samples: readonly MemorySample[]): number[] {
   return samples.map(({ rssBytes }) => rssBytes).filter((bytes) => bytes !== null);
-}
-
-/** Of at least one value. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  const upper = sorted[Math.floor(middle)] ?? Number.NaN;
-  const lower = sorted[Math.ceil(middle) - 1] ?? Number.NaN;
-  return (lower + upper) / 2;
 }

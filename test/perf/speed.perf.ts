@@ -1,5 +1,5 @@
 import { beforeAll, expect, it } from "vitest";
-import { median } from "../../loadtest/monitor.ts";
+import { median } from "../../loadtest/median.ts";
 import { findTarget, mean, type Target } from "./target.ts";
 
 /** The specification's goals. */
