@@ -97,6 +97,12 @@ try {
   }
   await program.parseAsync(words, { from: "user" });
 } catch (error) {
-  console.error(error instanceof Error ? `loadtest: ${error.message}` : error);
+  console.error(error instanceof Error ? `loadtest: ${error.message}${hintFor(error)}` : error);
   process.exit(exitCodeFor(error));
+}
+
+/** In a clone its packages are development tools, which `npm start` does not install. */
+function hintFor(error: Error): string {
+  const isMissing = "code" in error && error.code === "ERR_MODULE_NOT_FOUND";
+  return isMissing ? "\nnpm run loadtest -- --help installs what it needs" : "";
 }

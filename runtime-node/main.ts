@@ -1,19 +1,55 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import pkg from "../package.json" with { type: "json" };
-import { ConfigError } from "../shared/config.ts";
-import { ApiError } from "../shared/openai/errors.ts";
-import { configureAccounts } from "./commands/accounts.ts";
-import { configureDoctor } from "./commands/doctor.ts";
-import { configureKeys } from "./commands/keys.ts";
-import { configureLedger } from "./commands/ledger.ts";
-import { configureLoadtest } from "./commands/loadtest.ts";
-import { configurePull } from "./commands/pull.ts";
-import { configureServe } from "./commands/serve.ts";
-import { InputError } from "./input-error.ts";
-import { DownloadError } from "./models/download.ts";
 
-/** Wrong input (a config, a flag, a key that isn't there, a model that can't be had); 1 is for everything else that fails. */
+interface Listed {
+  readonly name: string;
+  readonly description: string;
+  /** What gives the command its flags and its action. */
+  load(): Promise<(command: Command) => void>;
+}
+
+const DEFAULT = "serve";
+
+const COMMANDS: readonly Listed[] = [
+  {
+    name: DEFAULT,
+    description: "serve the OpenAI API (the default)",
+    load: async () => (await import("./commands/serve.ts")).configureServe,
+  },
+  {
+    name: "pull",
+    description: "download a model into the cache and print its path",
+    load: async () => (await import("./commands/pull.ts")).configurePull,
+  },
+  {
+    name: "doctor",
+    description: "look at this machine and the configuration, and say what to do; exit 1 when it can't serve",
+    load: async () => (await import("./commands/doctor.ts")).configureDoctor,
+  },
+  {
+    name: "keys",
+    description: "keys that clients may use",
+    load: async () => (await import("./commands/keys.ts")).configureKeys,
+  },
+  {
+    name: "accounts",
+    description: "who pays, and how much they may spend",
+    load: async () => (await import("./commands/accounts.ts")).configureAccounts,
+  },
+  {
+    name: "ledger",
+    description: "the books: proof and receipts",
+    load: async () => (await import("./commands/ledger.ts")).configureLedger,
+  },
+  {
+    name: "loadtest",
+    description: "load tests for OpenAI-compatible servers (sluice loadtest --help)",
+    load: async () => (await import("./commands/loadtest.ts")).configureLoadtest,
+  },
+];
+
+/** For what the user gave and can't be used; 1 is for everything else that fails. */
 const EXIT_BAD_INPUT = 2;
 
 const program = new Command("sluice")
@@ -21,22 +57,22 @@ const program = new Command("sluice")
   .version(pkg.version)
   .showHelpAfterError("(sluice --help shows what there is)")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_BAD_INPUT));
-configureServe(program);
-configurePull(program);
-configureDoctor(program);
-configureKeys(program);
-configureAccounts(program);
-configureLedger(program);
-configureLoadtest(program);
 
+const words = process.argv.slice(2);
 try {
+  for (const { name, description, load } of COMMANDS) {
+    const command = program.command(name, { isDefault: name === DEFAULT }).description(description);
+    // Each loads what it needs, and that is much: only those that are named, as `help keys` names one too.
+    if (words.includes(name) || (name === DEFAULT && isDefaultMeant(words[0]))) (await load())(command);
+  }
   await program.parseAsync();
 } catch (error) {
+  const { isBadInput } = await import("./bad-input.ts");
   console.error(error instanceof Error ? `sluice: ${error.message}` : error);
   process.exit(isBadInput(error) ? EXIT_BAD_INPUT : 1);
 }
 
-function isBadInput(error: unknown): boolean {
-  if (error instanceof ApiError) return error.status < 500;
-  return [ConfigError, DownloadError, InputError].some((kind) => error instanceof kind);
+function isDefaultMeant(first = DEFAULT): boolean {
+  const isAnswered = /^(-h|--help|help|-V|--version)$/.test(first);
+  return !isAnswered && COMMANDS.every(({ name }) => name !== first);
 }

@@ -15,8 +15,7 @@ import {
   useStore,
 } from "./use-store.ts";
 
-export function configureAccounts(program: Command): void {
-  const accounts = program.command("accounts").description("who pays, and how much they may spend");
+export function configureAccounts(accounts: Command): void {
   addGrantOptions(
     accounts
       .command("create <id>")

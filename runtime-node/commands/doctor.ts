@@ -26,10 +26,8 @@ interface DoctorFlags {
 /** A backend that can't list its models in this time counts as not there, in ms. */
 const BACKEND_MS = 5000;
 
-export function configureDoctor(program: Command): void {
-  program
-    .command("doctor")
-    .description("look at this machine and the configuration, and say what to do; exit 1 when it can't serve")
+export function configureDoctor(command: Command): void {
+  command
     .option("-c, --config <file>", "configuration file (default: sluice.yaml, or SLUICE_CONFIG)")
     .option("--json", "print JSON instead of a table")
     .option("--quick", "don't load the models")

@@ -10,8 +10,7 @@ interface CreateFlags extends StoreFlags, GrantFlags {
   readonly expires?: string;
 }
 
-export function configureKeys(program: Command): void {
-  const keys = program.command("keys").description("keys that clients may use");
+export function configureKeys(keys: Command): void {
   addGrantOptions(
     keys
       .command("create")

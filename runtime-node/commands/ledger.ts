@@ -11,8 +11,7 @@ interface ExportFlags extends StoreFlags {
   readonly to?: number;
 }
 
-export function configureLedger(program: Command): void {
-  const ledger = program.command("ledger").description("the books: proof and receipts");
+export function configureLedger(ledger: Command): void {
   ledger
     .command("verify")
     .description(

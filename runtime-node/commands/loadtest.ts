@@ -1,14 +1,8 @@
 import type { Command } from "commander";
 
 /** A program of its own with its own commands and help, which stands beside the runtime: loaded when it is asked for. */
-export function configureLoadtest(program: Command): void {
-  program
-    .command("loadtest")
-    .description("load tests for OpenAI-compatible servers (sluice loadtest --help)")
-    .argument("[arguments...]")
-    .helpOption(false)
-    .allowUnknownOption()
-    .action(loadtest);
+export function configureLoadtest(command: Command): void {
+  command.argument("[arguments...]").helpOption(false).allowUnknownOption().action(loadtest);
 }
 
 async function loadtest(words: readonly string[]): Promise<void> {

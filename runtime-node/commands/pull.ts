@@ -2,10 +2,9 @@ import type { Command } from "commander";
 import { readConfig } from "../config-file.ts";
 import { createProgressBar, resolveModel } from "../models/download.ts";
 
-export function configurePull(program: Command): void {
-  program
-    .command("pull <source>")
-    .description("download a model into the cache and print its path")
+export function configurePull(command: Command): void {
+  command
+    .argument("<source>", "a URL of a GGUF, hf:user/repo[:quant] or hf:user/repo/file.gguf")
     .option("-c, --config <file>", "configuration file (default: sluice.yaml, or SLUICE_CONFIG)")
     .action(pull);
 }

@@ -29,10 +29,8 @@ interface ServeFlags {
 /** A terminal's Ctrl-C reaches this process from the terminal and again through npm: one press within this time, in ms. */
 const SAME_PRESS_MS = 250;
 
-export function configureServe(program: Command): void {
-  program
-    .command("serve", { isDefault: true })
-    .description("serve the OpenAI API (the default)")
+export function configureServe(command: Command): void {
+  command
     .option("-c, --config <file>", "configuration file (default: sluice.yaml, or SLUICE_CONFIG)")
     .option("--host <address>", "address to listen on (default: 0.0.0.0)")
     .option("-p, --port <number>", "port to listen on; 0 for any free one (default: 8000)")
