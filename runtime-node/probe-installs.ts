@@ -1,6 +1,6 @@
-import { z } from "zod";
 import type { EngineInstall } from "../shared/detector.ts";
-import { findCommand, type MachineEffects, parseJson } from "./probe-effects.ts";
+import { findCommand, type MachineEffects } from "./probe-effects.ts";
+import { askPython } from "./probe-python.ts";
 
 interface PythonEngine {
   readonly engine: "vllm" | "mlx";
@@ -32,7 +32,7 @@ export async function findEngines(
   const isMissing = ({ engine }: PythonEngine) =>
     askPythonFor.includes(engine) && onPath.every((install) => install.engine !== engine);
   const missing = PYTHON_ENGINES.filter(isMissing);
-  const asked = missing.length === 0 ? [] : await askPython(effects, missing, timeoutMs);
+  const asked = missing.length === 0 ? [] : await installsOfPython(effects, missing, timeoutMs);
   return [...own, ...onPath, ...asked];
 }
 
@@ -60,19 +60,7 @@ function versionIn(effects: MachineEffects, prefix: string, packages: readonly s
     .find((version) => version !== undefined);
 }
 
-const ASK = `
-import importlib.metadata, json, sys
-def version(name):
-    try:
-        return importlib.metadata.version(name)
-    except Exception:
-        return None
-print(json.dumps({"prefix": sys.prefix, "versions": {name: version(name) for name in sys.argv[1:]}}))
-`;
-
-const pythonAnswer = z.object({ prefix: z.string(), versions: z.record(z.string(), z.string().nullable()) });
-
-async function askPython(
+async function installsOfPython(
   effects: MachineEffects,
   engines: readonly PythonEngine[],
   timeoutMs: number,
@@ -80,14 +68,12 @@ async function askPython(
   const python = findCommand(effects, "python3");
   if (python === undefined) return [];
   const packages = engines.flatMap((engine) => engine.packages);
-  const result = await effects.run(python, ["-c", ASK, ...packages], timeoutMs);
-  if (!result.ok) return [];
-  const answer = pythonAnswer.safeParse(parseJson(result.stdout));
-  if (!answer.success) return [];
-  const { prefix, versions } = answer.data;
+  const answer = await askPython(effects, python, packages, timeoutMs);
+  if (answer === undefined) return [];
+  const { prefix, versions } = answer;
   return engines.flatMap(({ engine, command, packages }): EngineInstall[] => {
     const version = packages.map((name) => versions[name]).find((found) => typeof found === "string");
-    if (typeof version !== "string") return [];
+    if (version === undefined) return [];
     const path = `${prefix}/bin/${command}`;
     return [effects.isExecutable(path) ? { engine, version, command: path } : { engine, version }];
   });

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
-import { findCommand, type MachineEffects, parseJson } from "../probe-effects.ts";
+import { findCommand, type MachineEffects } from "../probe-effects.ts";
+import { askPython } from "../probe-python.ts";
 
 /** Where a Python engine is installed, and how it is started. */
 export interface PythonInstall {
@@ -87,28 +88,17 @@ function interpreterOf(script: string): string | undefined {
   return /(\/[^\n"']*\/bin\/python[\d.]*)/.exec(script.split("\n").slice(0, 3).join("\n"))?.[1];
 }
 
-const ASK = `
-import importlib.metadata, json, os, sys
-def version(name):
-    try:
-        return importlib.metadata.version(name)
-    except Exception:
-        return None
-print(json.dumps({"bin": os.path.join(sys.prefix, "bin"), "versions": {name: version(name) for name in sys.argv[1:]}}))
-`;
-
 async function ask(
   python: string,
   engine: Engine,
   effects: MachineEffects,
 ): Promise<PythonInstall | undefined> {
-  const result = await effects.run(python, ["-c", ASK, ...engine.packages], ASK_MS);
-  const answer = result.ok ? parseJson(result.stdout) : undefined;
-  const { bin, versions }: { bin?: unknown; versions?: unknown } = Object(answer);
-  const known: Record<string, unknown> = Object(versions);
-  const name = engine.packages.find((each) => typeof known[each] === "string");
-  if (name === undefined || typeof bin !== "string") return undefined;
-  const command = `${bin}/${engine.command}`;
-  const hasCommand = typeof known[engine.commandPackage] === "string" && effects.isExecutable(command);
-  return { python, version: String(known[name]), ...(hasCommand ? { command } : {}) };
+  const answer = await askPython(effects, python, engine.packages, ASK_MS);
+  if (answer === undefined) return undefined;
+  const { prefix, versions } = answer;
+  const version = engine.packages.map((name) => versions[name]).find((found) => typeof found === "string");
+  if (version === undefined) return undefined;
+  const command = `${prefix}/bin/${engine.command}`;
+  const hasCommand = typeof versions[engine.commandPackage] === "string" && effects.isExecutable(command);
+  return { python, version, ...(hasCommand ? { command } : {}) };
 }

@@ -200,7 +200,10 @@ describe("finding Python", () => {
     isExecutable: (path) => path in pythons || path in files,
     run: async (python) => ({
       ok: true,
-      stdout: JSON.stringify({ bin: python.replace(/\/[^/]+$/, ""), versions: pythons[python] ?? {} }),
+      stdout: JSON.stringify({
+        prefix: python.replace(/\/bin\/[^/]+$/, ""),
+        versions: pythons[python] ?? {},
+      }),
     }),
     cpus: () => ({ model: "", count: 1, available: 1 }),
     memory: () => ({ totalBytes: 1, freeBytes: 1 }),
