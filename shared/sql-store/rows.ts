@@ -29,31 +29,30 @@ const price = {
   reasoning_pico: count,
 };
 
-const holdRow = z.object({
+/** What a hold and its receipt both have. */
+const asked = {
   ...price,
   account: z.string(),
   request_id: z.string(),
   key_id: z.string().nullable(),
   route,
   model: z.string(),
+  held_at: count,
+};
+
+const holdRow = z.object({
+  ...asked,
   amount: count,
   tokens: count,
   is_prepaid: count,
   scopes: names,
   token_scopes: names,
-  held_at: count,
   usage: json(usage).nullable(),
 });
 export type HoldRow = z.output<typeof holdRow>;
 
 const receiptRow = z.object({
-  ...price,
-  account: z.string(),
-  request_id: z.string(),
-  key_id: z.string().nullable(),
-  route,
-  model: z.string(),
-  held_at: count,
+  ...asked,
   settled_at: count,
   cost: count,
   prompt_tokens: count,
