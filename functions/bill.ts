@@ -13,6 +13,7 @@ export interface Bill {
   readonly signal: AbortSignal;
   /** Told of each target before it is asked; the last one's policy holds. */
   onTry(target: Target): void;
+  /** What a killed process forgets is from here on: where it costs no round trip, the prompt is noted at once. */
   onFirstToken(): void;
   /** The client has left: by the backend's policy its work is stopped, or drained for a while. */
   onLeave(): "stop" | "drain";
@@ -42,6 +43,7 @@ export function openBill(deps: Deps, options: BillOptions): Bill {
   let target = options.first;
   let ttftMs: number | null = null;
   let drainLimit: ReturnType<typeof setTimeout> | undefined;
+  const checkpoint = () => void ledger.checkpoint(ref, report.read()).catch(() => {}); // The lease outlives a few that fail.
   const elapsedMs = () => Math.round(deps.clock.monotonic() - options.startedAt);
 
   async function write(settlement: Settlement): Promise<void> {
@@ -60,6 +62,7 @@ export function openBill(deps: Deps, options: BillOptions): Bill {
     },
     onFirstToken() {
       ttftMs = elapsedMs();
+      if (!deps.store.isDistant) checkpoint();
     },
     onLeave() {
       if (target.backend?.onAbort !== "drain") {
@@ -69,9 +72,7 @@ export function openBill(deps: Deps, options: BillOptions): Bill {
       drainLimit = setTimeout(() => abort.abort(), target.backend.drainMs);
       return "drain";
     },
-    checkpoint() {
-      ledger.checkpoint(ref, report.read()).catch(() => {}); // The lease outlives a few that fail.
-    },
+    checkpoint,
     costOf: (usage) => Math.min(costNanoUsd(hold.price, usage), hold.amount),
     async settle(outcome) {
       if (drainLimit !== undefined) clearTimeout(drainLimit);

@@ -16,6 +16,9 @@ import { idempotentId, replayed } from "./idempotency.ts";
 import { meter, outcomeOf } from "./meter.ts";
 import type { Traffic } from "./traffic.ts";
 
+/** A process that is killed forgets at most so much of a stream, where a checkpoint is no round trip. */
+const NEAR_CHECKPOINT_MS = 2000;
+
 export type Serve = (ask: Ask) => Promise<Response>;
 
 /** The one way from a route to an engine: admit, dispatch, meter. Rejects with an `ApiError` before the first byte. */
@@ -74,7 +77,7 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
         client: ask.signal,
         onLeave: bill.onLeave,
         keepAliveMs,
-        checkpointMs: LEASE_MS / 3,
+        checkpointMs: deps.store.isDistant ? LEASE_MS / 3 : NEAR_CHECKPOINT_MS,
         checkpoint: bill.checkpoint,
         onFirstToken: bill.onFirstToken,
         settle: (outcome) => void settle(outcome),

@@ -3,6 +3,7 @@ import { LEASE_MS } from "../../functions/admit.ts";
 import type { Engine, EngineCall } from "../../shared/engine.ts";
 import type { Ledger } from "../../shared/ledger.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
+import type { Usage } from "../../shared/openai/usage.ts";
 import { toPrice, worstCaseNanoUsd } from "../../shared/pricing.ts";
 import { dummy, entryOf, memoryStore, PREPAID, testApp } from "../harness/app.ts";
 import { chat, eventsOf, gate, MODEL, readStream } from "../harness/wire.ts";
@@ -180,6 +181,28 @@ describe("money", () => {
     const app = testApp({ ledger: { settle: () => Promise.reject(new Error("disk full")) } });
     expect((await app.post(CHAT, chat("x"))).status).toBe(200);
     expect(app.logs.join("\n")).toContain("disk full");
+  });
+});
+
+describe("a stream that a killed process would forget", () => {
+  it.each([
+    { isDistant: false, noted: [{ promptTokens: 2, completionTokens: 1 }] },
+    { isDistant: true, noted: [] },
+  ])("is noted with its first token where that is no round trip (distant: $isDistant)", async (expected) => {
+    const held = gate();
+    const engine = dummy({ beforeToken: async (index) => (index === 1 ? held.opened : undefined) });
+    const noted: Usage[] = [];
+    const checkpoint: Ledger["checkpoint"] = async (_, { usage }) => void noted.push(usage);
+    const store = { ...memoryStore(), isDistant: expected.isDistant };
+    const app = testApp({ engines: [entryOf(engine)], store, ledger: { checkpoint } });
+    const response = await app.post(CHAT, chat("one two", { stream: true }));
+    const reader = response.body?.getReader();
+    for (let text = ""; !text.includes("one"); )
+      text += new TextDecoder().decode((await reader?.read())?.value);
+    expect(noted).toMatchObject(expected.noted);
+    expect(noted).toHaveLength(expected.noted.length);
+    held.open();
+    await reader?.cancel();
   });
 });
 
