@@ -12,6 +12,7 @@ import {
   type Upstream,
 } from "../harness/upstream.ts";
 import { chat, eventsOf, eventually, gate, type Json, readStream } from "../harness/wire.ts";
+import { letInFifty } from "./fifty.ts";
 
 const ADMIN_KEY = "sk-admin-of-the-edge";
 const PREPAID_KEY = "sk-slc-prepaid-of-the-edge";
@@ -75,23 +76,7 @@ const ASK = chat("x", { max_tokens: 4 });
 describe("money at the edge", () => {
   it("lets in of 200 requests at once exactly the 50 that the balance covers", async () => {
     await admin("/accounts/pre/credits", { id: "fifty", amount_usd: "0.2" });
-    const { opened, open } = gate();
-    upstream.play(async (response, request) => {
-      await opened;
-      await answerJson(200, answerOf("hi"))(response, request);
-    });
-    const statuses: number[] = [];
-    const asking = Array.from({ length: 200 }, async () => {
-      const response = await post(PREPAID_KEY, ASK);
-      statuses.push(response.status);
-      if (response.status === 429) expect((await response.json()).error.code).toBe("insufficient_quota");
-      // Every other one has been refused: what runs now is all that was let in.
-      if (statuses.length === 150) open();
-    });
-    await Promise.all(asking);
-    expect(statuses.filter((status) => status === 429)).toHaveLength(150);
-    expect(statuses.filter((status) => status === 200)).toHaveLength(50);
-    expect(upstream.requests).toHaveLength(50);
+    await letInFifty(upstream, () => post(PREPAID_KEY, ASK));
     await eventually(async () =>
       expect(await balance("pre")).toMatchObject({ held_usd: "0", spent_usd: "0.1", available_usd: "0.1" }),
     );
