@@ -1,5 +1,6 @@
 import type { EvaluationPriority, LlamaContextSequence, Token } from "node-llama-cpp";
 import type { Sampling } from "../../shared/engine.ts";
+import { createRandom } from "./random.ts";
 
 /** A token with its log probability under the model, and those of the likeliest in its place, best first. */
 export interface TokenScore {
@@ -94,7 +95,7 @@ function scoreOf(
 
 /** Draws a token as llama.cpp's chain does: bias, penalties, top-k, top-p, min-p, temperature. Seeded. */
 export function createDraw({ seed, ...sampling }: Sampling) {
-  const random = mulberry32(seed);
+  const random = createRandom(seed);
   return (logits: ReadonlyMap<Token, number>, generated: readonly Token[]): Token => {
     const sorted = [...logits]
       .map(([token, logit]) => ({ token, logit: logit + adjustment(sampling, token, generated) }))
@@ -151,15 +152,4 @@ function withinMinP(sorted: readonly Candidate[], minP: number): readonly Candid
   if (minP <= 0) return sorted;
   const least = (sorted[0]?.logit ?? 0) + Math.log(minP);
   return sorted.filter(({ logit }) => logit >= least);
-}
-
-/** A small seeded generator of numbers in [0, 1) (Tommy Ettinger's mulberry32, public domain). */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

@@ -1,9 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { compileJsonSchema } from "../../../../runtime-node/engines/grammar/json-schema.ts";
+import { createRandom } from "../../../../runtime-node/engines/random.ts";
 import { acceptsDocument } from "./document-search.ts";
 import { createMatcher, parseGbnf } from "./gbnf-matcher.ts";
-import { createRandom, createTextSampler } from "./gbnf-sampler.ts";
+import { createTextSampler } from "./gbnf-sampler.ts";
 import { mutants } from "./mutants.ts";
 import { createOracle } from "./oracle.ts";
 import { schemas } from "./schema-arbitrary.ts";

@@ -1,16 +1,5 @@
 import { type Gbnf, type GbnfNode, matchesChar } from "./gbnf-matcher.ts";
 
-/** A reproducible stream of numbers in [0, 1) (mulberry32). */
-export function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Draws texts of a grammar as a sampler with no taste would: every way on is as likely as the next. */
 export function createTextSampler(rules: Gbnf, random: () => number): (budget: number) => string {
   const costs = shortest(rules);

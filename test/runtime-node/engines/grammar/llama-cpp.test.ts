@@ -11,8 +11,9 @@ import {
 } from "node-llama-cpp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { compileJsonSchema } from "../../../../runtime-node/engines/grammar/json-schema.ts";
+import { createRandom } from "../../../../runtime-node/engines/random.ts";
 import { createMatcher, parseGbnf } from "./gbnf-matcher.ts";
-import { createRandom, createTextSampler } from "./gbnf-sampler.ts";
+import { createTextSampler } from "./gbnf-sampler.ts";
 import { mutants } from "./mutants.ts";
 import { createOracle } from "./oracle.ts";
 import { readRealSchemas, samplePath } from "./real-schemas.ts";
