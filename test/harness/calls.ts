@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { CallReport, EngineCall, GenerateRequest } from "../../shared/engine.ts";
+import type { CallReport, EngineCall, GenerateRequest, Sampling } from "../../shared/engine.ts";
 import { chatRequest, completionRequest, embeddingRequest, parseBody } from "../../shared/openai/schemas.ts";
 
 /** The name that clients ask for; answers must carry it, whatever the model's name on the engine is. */
@@ -19,22 +19,24 @@ export function embeddingCall(model: string, body: Body, signal?: AbortSignal): 
   return { ...frame(model, signal), route: "embeddings", body: parse(embeddingRequest, body) };
 }
 
+export const GREEDY: Sampling = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  seed: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: new Map(),
+};
+
 /** Greedy, of 20 tokens at most. */
 export function textGeneration(model: string, text: string, signal: AbortSignal): GenerateRequest {
   return {
     model,
     prompt: { kind: "text", text },
     maxTokens: 20,
-    sampling: {
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      seed: 1,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-      logitBias: new Map(),
-    },
+    sampling: GREEDY,
     stop: [],
     signal,
     counts: { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 },

@@ -12,20 +12,9 @@ import type {
   Prompt,
   Sampling,
 } from "../../../shared/engine.ts";
-import { embeddingCall } from "../../harness/calls.ts";
+import { embeddingCall, GREEDY } from "../../harness/calls.ts";
 import { DEMO_MODEL, LONG_PROMPT, LONG_QUESTION } from "../../harness/demo-engine.ts";
 import { MODEL } from "../../harness/wire.ts";
-
-const GREEDY: Sampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: new Map(),
-};
 
 let directory: string;
 let vocabulary: readonly string[];
