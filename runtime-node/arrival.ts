@@ -1,3 +1,5 @@
+import { text } from "node:stream/consumers";
+
 /** What undici lets a handler do with its connection. */
 interface Connection {
   pause(): void;
@@ -84,12 +86,7 @@ export function createArrival(): Arrival {
     },
     abort: leave,
     body,
-    async text() {
-      const decoder = new TextDecoder();
-      let text = "";
-      for await (const piece of body) text += decoder.decode(piece, { stream: true });
-      return text + decoder.decode();
-    },
+    text: () => text(body),
   };
 }
 
