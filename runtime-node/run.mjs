@@ -90,7 +90,7 @@ export function nodePackage({ platform, arch, libc }) {
  * optional dependencies, so they must be named when the others are left out.
  * @param {Lock} lock
  * @param {Machine} machine
- * @returns {string[] | null} `name@version`; null when one of them sits deeper in the tree, which a name can't ask for
+ * @returns {string[] | null} `name@version`; null when one of them is only deeper in the tree, which a name can't ask for
  */
 export function toolPackages(lock, machine) {
   /** @param {string[] | undefined} allowed @param {string | null} value */
@@ -103,8 +103,15 @@ export function toolPackages(lock, machine) {
       ([, { os, cpu, libc }]) =>
         fits(os, machine.platform) && fits(cpu, machine.arch) && fits(libc, machine.libc),
     )
-    .map(([path, { version }]) => `${path.slice("node_modules/".length)}@${version}`);
-  return found.some((name) => name.includes("/node_modules/")) ? null : found;
+    .map(([path, { version }]) => ({
+      path,
+      name: path.slice(path.lastIndexOf("node_modules/") + 13),
+      version,
+    }));
+  const atTop = found.filter(({ path, name }) => path === `node_modules/${name}`);
+  // miniflare's own workerd is older than wrangler's; Node finds the one at the top where the deeper one is left out.
+  const isServed = found.every(({ name }) => atTop.some((top) => top.name === name));
+  return isServed ? atTop.map(({ name, version }) => `${name}@${version}`) : null;
 }
 
 /**

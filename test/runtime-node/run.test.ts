@@ -89,10 +89,26 @@ describe("the packages for a machine", () => {
       },
     };
     expect(toolPackages(lock, LINUX)).toEqual(["@esbuild/linux-x64@1.0.0", "@rolldown/gnu@1.0.0"]);
-    const deeper = {
-      "node_modules/a/node_modules/@esbuild/linux-x64": { ...optional, os: ["linux"], cpu: ["x64"] },
-    };
-    expect(toolPackages({ packages: { ...lock.packages, ...deeper } }, LINUX)).toBeNull();
+    const withDeeper = (name: string) => ({
+      packages: {
+        ...lock.packages,
+        [`node_modules/a/node_modules/${name}`]: {
+          ...optional,
+          version: "0.9.0",
+          os: ["linux"],
+          cpu: ["x64"],
+        },
+      },
+    });
+    expect(toolPackages(withDeeper("@esbuild/linux-x64"), LINUX)).toEqual(toolPackages(lock, LINUX));
+    expect(toolPackages(withDeeper("@other/linux-x64"), LINUX)).toBeNull();
+  });
+
+  test("of the tools in this project's own lock can all be named: nothing for other machines is installed", async () => {
+    const lock = JSON.parse(await readFile(new URL("../../package-lock.json", import.meta.url), "utf8"));
+    const names: readonly string[] = toolPackages(lock, LINUX) ?? [];
+    expect(names).toContainEqual(expect.stringMatching(/^@cloudflare\/workerd-linux-64@/));
+    expect(names.filter((name) => /darwin|win32|cuda/.test(name))).toEqual([]);
   });
 });
 
