@@ -1,6 +1,6 @@
 import type { EngineCall } from "../../shared/engine.ts";
 import { ApiError, badGateway, errorBody, gatewayTimeout } from "../../shared/openai/errors.ts";
-import { DONE_EVENT, encodeEvent, readEvents, SSE_HEADERS } from "../../shared/openai/sse.ts";
+import { DONE_EVENT, encodeEvent, eventStream, readEvents } from "../../shared/openai/sse.ts";
 import {
   estimateTokens,
   NO_USAGE,
@@ -66,18 +66,7 @@ export function relayStream(
     await events.return();
     options.onEnd();
   };
-  const body = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const step = await events.next();
-        if (step.done) controller.close();
-        else controller.enqueue(step.value);
-      },
-      cancel: stop,
-    },
-    { highWaterMark: 0 },
-  );
-  return new Response(body, { headers: SSE_HEADERS });
+  return eventStream(events, stop);
 }
 
 /** What a stream told of its tokens so far: its own usage, and the pieces of its choices. */

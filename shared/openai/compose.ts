@@ -3,7 +3,7 @@ import { type Embedder, respondEmbeddings } from "./embeddings.ts";
 import { errorBody, toApiError } from "./errors.ts";
 import { chatGeneration, completionGeneration, type Feature, type Generation } from "./generation.ts";
 import type { ChatRequest, CompletionRequest } from "./schemas.ts";
-import { DONE_EVENT, encodeEvent, SSE_HEADERS } from "./sse.ts";
+import { DONE_EVENT, encodeEvent, eventStream } from "./sse.ts";
 import type { Usage } from "./usage.ts";
 import { chatWire, completionWire, type FinishedChoice, type Wire } from "./wire.ts";
 
@@ -80,7 +80,7 @@ async function respond(
     await events.return();
     await release(choices);
   };
-  return new Response(streamOf(events, stop), { headers: SSE_HEADERS });
+  return eventStream(events, stop);
 }
 
 /** Every choice of every prompt, each with a seed of its own; nothing runs until its events are asked for. */
@@ -234,24 +234,6 @@ async function* interleave(choices: readonly Choice[]): AsyncGenerator<Step, voi
     waiting.set(choice, next(choice)); // To the end: of several that have an event, the others are looked at first.
     yield [choice, step.value];
   }
-}
-
-/** A body that makes the next event when its reader asks, and stops the engine when the reader leaves. */
-function streamOf(
-  events: AsyncGenerator<Uint8Array, void, void>,
-  stop: (reason: unknown) => Promise<void>,
-): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const step = await events.next();
-        if (step.done) controller.close();
-        else controller.enqueue(step.value);
-      },
-      cancel: stop,
-    },
-    { highWaterMark: 0 },
-  );
 }
 
 /** Every prompt is counted once, whatever its number of choices; completions are summed (OpenAI's rule). */

@@ -20,6 +20,25 @@ export function encodeEvent(json: string): Uint8Array {
   return encoder.encode(`data: ${json}\n\n`);
 }
 
+/** An answer that makes the next event when its reader asks; `stop` is called when the reader leaves. */
+export function eventStream(
+  events: AsyncGenerator<Uint8Array, void, void>,
+  stop: (reason: unknown) => Promise<void>,
+): Response {
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const step = await events.next();
+        if (step.done) controller.close();
+        else controller.enqueue(step.value);
+      },
+      cancel: stop,
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: SSE_HEADERS });
+}
+
 /**
  * The data of each event as it becomes complete, comments skipped; several `data:` lines are joined by a newline as
  * the HTML standard says. Lines may end in LF, CRLF or CR. A last event without its blank line is yielded too:
