@@ -8,7 +8,8 @@ export default defineConfig({
     pool: "forks",
     // Many files start servers, workerd or a model: more at once only makes each wait for the processor.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // For what hangs; no measure of speed, since others may use the machine too.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

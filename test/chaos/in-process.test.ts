@@ -57,4 +57,4 @@ it("bills what the engine in this process made, to the token, however its client
     expect(receipt?.usage, name).toEqual(made.get(name));
   }
   expect(await app.ledger.balance(PREPAID)).toMatchObject({ heldNanoUsd: 0 });
-}, 120_000);
+});

@@ -46,7 +46,7 @@ it("makes keys beside a running server, which closes to everybody else, and revo
     expect(bytes).not.toContain(key);
     if (file === "ledger.db") expect(bytes).toContain(createHash("sha256").update(key).digest("hex"));
   }
-}, 60_000);
+});
 
 it("credits an account once for each id, and proves the books", async () => {
   const home = dataHome();
@@ -69,7 +69,7 @@ it("credits an account once for each id, and proves the books", async () => {
   const broken = await run(home, "ledger", "verify");
   expect(broken.code).toBe(1);
   expect(broken.stdout).toMatch(/acme[\s\S]*The ledger does not hold \(breaches: \d/);
-}, 60_000);
+});
 
 it("refuses to start where keys are required and there are none, and says what to do", async () => {
   const sluice = runSluice(["--engine", "dummy", "--port", "0"], { SLUICE_AUTH: "required" });

@@ -43,7 +43,7 @@ test("every text of the grammar is valid by ajv, and its mutants are accepted wh
   );
   expect(compiledCount).toBeGreaterThan(200);
   expect(mutantCount).toBeGreaterThan(2_000);
-}, 60_000);
+});
 
 /** The converter bounds the digits of a number; past 15 of them doubles would blur the comparison anyway. */
 function hasShortNumbers(document: unknown): boolean {

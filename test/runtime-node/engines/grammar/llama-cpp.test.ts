@@ -61,7 +61,7 @@ test("our matcher and llama.cpp's agree on texts of random schemas and on broken
   }
   expect(accepted).toBeGreaterThan(300);
   expect(asked - accepted).toBeGreaterThan(500);
-}, 60_000);
+});
 
 test("our matcher and llama.cpp's agree on the documents of real schemas", async ({ skip }) => {
   const schemas = readRealSchemas();
@@ -79,7 +79,7 @@ test("our matcher and llama.cpp's agree on the documents of real schemas", async
     ]);
     await expectAgreement(compiled.grammar, texts);
   }
-}, 60_000);
+});
 
 async function generate(
   model: LlamaModel,
@@ -138,4 +138,4 @@ test("what a model samples under the grammar is valid by ajv, or on the way ther
     await model.dispose();
   }
   expect(done).toBeGreaterThan(10);
-}, 60_000);
+});

@@ -143,5 +143,5 @@ describe("a supervised engine", () => {
     expect(pids.size).toBe(50);
     await engine.close();
     for (const pid of pids) expect(await isAlive(pid)).toBe(false);
-  }, 60_000);
+  });
 });
