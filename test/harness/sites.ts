@@ -38,7 +38,7 @@ export function useSites(options: () => HostOptions | Promise<HostOptions> = () 
     });
     host.url = server.url;
     worker.url = edge.url;
-  }, 30_000);
+  });
   afterAll(async () => {
     await edge?.close();
     server?.abort();
