@@ -56,8 +56,8 @@ describe("a start", () => {
 
   it("may take long as long as it prints, and is ended when it falls silent", async () => {
     const chatty = fakeProcess(
-      { prints: Array(8).fill("."), printEveryMs: 100 },
-      { limits: { startTimeoutMs: 400 } },
+      { prints: Array(12).fill("."), printEveryMs: 200 },
+      { limits: { startTimeoutMs: 2000 } },
     );
     await chatty.ensureReady();
     const silent = fakeProcess(
@@ -171,6 +171,42 @@ describe("a start", () => {
     expect(engine.log.lines().length).toBeLessThanOrEqual(500);
   });
 
+  it("whose command can't be made fails like any other, and is not tried again without a pause", async () => {
+    let asked = 0;
+    const engine = fakeProcess(
+      {},
+      {
+        command: () => {
+          asked++;
+          throw new Error("no such model: /models/none");
+        },
+        backoff: { baseMs: 60_000 },
+      },
+    );
+    expect(await failureOf(engine.ensureReady())).toMatchObject({
+      kind: "no_command",
+      message: "no such model: /models/none",
+    });
+    await eventually(() => expect(engine.status().progress).toMatch(/^waits \d+ s after a failure$/));
+    expect(asked).toBe(1);
+  });
+
+  it("of what Node refuses to start fails like any other", async () => {
+    const engine = fakeProcess({}, { command: () => ({ file: `${import.meta.filename}/none`, args: [] }) });
+    expect(await failureOf(engine.ensureReady())).toMatchObject({
+      kind: "not_executable",
+      message: expect.stringContaining("ENOTDIR"),
+    });
+  });
+
+  it("goes on where it can't be noted for the next sweep, and says so", async () => {
+    const engine = fakeProcess({}, { stateDir: `${import.meta.filename}/none` });
+    const { pid } = await engine.ensureReady();
+    expect(engine.logged.join("\n")).toContain("ENOTDIR");
+    await engine.stop();
+    expect(await isAlive(pid)).toBe(false);
+  });
+
   it("gives the child what it needs of our environment, and no keys", async () => {
     const env = {
       PATH: process.env.PATH,
@@ -255,6 +291,18 @@ describe("a stop", () => {
     expect(second.pid).not.toBe(first.pid);
     expect(await isAlive(first.pid)).toBe(false);
     expect(engine.status().state).toBe("ready");
+  });
+
+  it("of a start does not end the start that is asked for after it", async () => {
+    const engine = fakeProcess({ loadMs: 60_000 });
+    const waiting = engine.ensureReady();
+    await eventually(() => expect(engine.log.lines().length).toBeGreaterThan(1));
+    const stopped = engine.stop();
+    engine.become({});
+    const next = engine.ensureReady();
+    await expect(waiting).rejects.toThrow("was stopped while it started");
+    await stopped;
+    expect(await isAlive((await next).pid)).toBe(true);
   });
 
   it("is for good after close", async () => {
