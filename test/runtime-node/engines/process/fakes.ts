@@ -40,6 +40,7 @@ export interface FakeOptions {
   readonly progressOf?: ProcessOptions["progressOf"];
   readonly secrets?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  readonly stateDir?: string;
 }
 
 const made: EngineProcess[] = [];
@@ -63,7 +64,7 @@ export function fakeProcess(first: Fake = {}, options: FakeOptions = {}): FakePr
     command: options.command ?? ((port) => fakeCommand(fake, port)),
     ping: async (port, signal) => answered(await fetch(`http://127.0.0.1:${port}/health`, { signal })),
     probe: async (port, signal) => answered(await chatAt(port, { max_tokens: 1 }, signal)),
-    stateDir,
+    stateDir: options.stateDir ?? stateDir,
     env: options.env ?? process.env,
     log: { debug: write, info: write, warn: write, error: write },
     limits: { ...FAST, ...options.limits },
