@@ -45,19 +45,26 @@ const PIPE_MS = 250;
 
 export function startChild(command: Command, env: NodeJS.ProcessEnv, log: ProcessLog): Child {
   const tag = crypto.randomUUID();
-  const child = spawn(command.file, [...command.args], {
-    cwd: command.cwd,
-    env: { ...env, ...command.env, [TAG_VARIABLE]: tag },
-    stdio: ["ignore", "pipe", "pipe"],
-    // Its own group: a signal reaches all of it, and a terminal's Ctrl-C reaches none of it before our drain.
-    detached: process.platform !== "win32",
-    windowsHide: true,
-  });
+  let child: ChildProcess;
+  try {
+    child = spawn(command.file, [...command.args], {
+      cwd: command.cwd,
+      env: { ...env, ...command.env, [TAG_VARIABLE]: tag },
+      stdio: ["ignore", "pipe", "pipe"],
+      // Its own group: a signal reaches all of it, and a terminal's Ctrl-C reaches none of it before our drain.
+      detached: process.platform !== "win32",
+      windowsHide: true,
+    });
+  } catch (thrown) {
+    // Node throws what it doesn't emit: ENOTDIR, ENOMEM, E2BIG, a NUL in an argument.
+    const exited = Promise.resolve({ spawnError: codeOf(thrown) });
+    return { pid: undefined, tag, exited, end: async () => ({ wasKilled: false, pids: [] }) };
+  }
   const { pid } = child;
   const drained = drain(child, log);
   const exited = new Promise<ChildExit>((resolve) => {
     child.once("error", (error) => {
-      if (pid === undefined) resolve({ spawnError: "code" in error ? String(error.code) : error.message });
+      if (pid === undefined) resolve({ spawnError: codeOf(error) });
     });
     child.once("exit", async (code, signal) => {
       await Promise.race([drained, pause(PIPE_MS)]);
@@ -137,6 +144,12 @@ function drain(child: ChildProcess, log: ProcessLog): Promise<unknown> {
       return new Promise((resolve) => stream.once("close", resolve));
     }),
   );
+}
+
+/** Node's code of a failed spawn, or its words where it has none. */
+function codeOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  return "code" in thrown ? String(thrown.code) : thrown.message;
 }
 
 function kill(pid: number): void {

@@ -1,6 +1,7 @@
 /** Why an engine's process did not start, or ended: recognised, and said plainly. Pure. */
 
 export type FailureKind =
+  | "no_command"
   | "not_found"
   | "not_executable"
   | "wrong_machine"

@@ -25,7 +25,8 @@ export interface ProcessLimits extends LivenessLimits {
 
 export interface ProcessOptions {
   readonly id: string;
-  readonly command: (port: number) => Command | Promise<Command>;
+  /** May take long, as where it fetches the model; `signal` ends that. What it throws is why the start failed. */
+  readonly command: (port: number, signal: AbortSignal) => Command | Promise<Command>;
   /** Resolves when the HTTP side answers; cheap. */
   readonly ping: (port: number, signal: AbortSignal) => Promise<void>;
   /** Resolves when one token came back. */
@@ -86,7 +87,15 @@ const MAX_ERROR_LINES = 40;
 export async function attemptStart(starter: Starter, signal: AbortSignal): Promise<Attempt> {
   const { options, limits, log, monotonic } = starter;
   const port = await freePort();
-  const command = await options.command(port);
+  let command: Command;
+  try {
+    command = await options.command(port, signal);
+  } catch (thrown) {
+    if (signal.aborted) return { ok: false, failure: "stopped" };
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    // It may fetch the model: another time it can work.
+    return { ok: false, failure: { kind: "no_command", message, isPermanent: false } };
+  }
   let stage = "starts";
   starter.onProgress(stage);
   log.note(`sluice: starts ${command.file} on port ${port}`);
