@@ -5,7 +5,7 @@ import { explainEnd, firstErrorLine, type ProcessFailure } from "./process-failu
 import { listensOn } from "./process-group.ts";
 import { createWorkload, type LivenessLimits, type Workload } from "./process-liveness.ts";
 import type { ProcessLog } from "./process-log.ts";
-import { recordChild } from "./process-record.ts";
+import { type RunningChild, recordChild } from "./process-record.ts";
 
 /** One try to bring an engine's process up. */
 
@@ -127,7 +127,7 @@ export async function attemptStart(starter: Starter, signal: AbortSignal): Promi
     unsubscribe();
     return { ok: false, failure };
   }
-  const forget = await recordChild(options.stateDir, { id: options.id, pid, port, tag: child.tag });
+  const forget = await noted(options, { id: options.id, pid, port, tag: child.tag });
   const over = new AbortController();
   const waiting = AbortSignal.any([signal, over.signal]);
   const outcome = await Promise.race([
@@ -154,6 +154,19 @@ export async function attemptStart(starter: Starter, signal: AbortSignal): Promi
   if (outcome !== "ready") return { ok: false, failure: outcome };
   const message = `Another program answers on its port ${port}.`;
   return { ok: false, failure: { kind: "port_taken", message, isPermanent: false } };
+}
+
+/** Without a note only the sweep after a crash of ours misses it: no reason not to serve (a full disk, a folder of another). */
+async function noted({ stateDir, log }: ProcessOptions, child: RunningChild): Promise<() => void> {
+  try {
+    return await recordChild(stateDir, child);
+  } catch (thrown) {
+    log.warn("engine's process can't be noted for a later sweep", {
+      engine: child.id,
+      error: String(thrown),
+    });
+    return () => {};
+  }
 }
 
 async function untilReady(
