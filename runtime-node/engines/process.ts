@@ -121,7 +121,8 @@ export function createEngineProcess(options: ProcessOptions): EngineProcess {
   function ensureReady(signal?: AbortSignal): Promise<Running> {
     if (isClosed) return Promise.reject(new EngineStartError(`${id} is closed.`, 1000));
     if (current !== undefined && stopping === undefined) return Promise.resolve(current);
-    if (starting === undefined) {
+    // A start that is being stopped is nobody's but theirs who asked before.
+    if (starting === undefined || starting.abort.signal.aborted) {
       const restMs = backoff.restMs();
       if (restMs > 0) return Promise.reject(new EngineStartError(messageOf(failure), restMs, failure));
       begin();
