@@ -21,7 +21,7 @@ export function readTarget(text: string, headers: Readonly<Record<string, string
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new InputError(`target ${JSON.stringify(text)} is no URL; write http://127.0.0.1:8000`);
-  return { origin: url.origin, pathPrefix: url.pathname.replace(/\/*(v1\/*)?$/, ""), headers };
+  return { origin: url.origin, pathPrefix: url.pathname.replace(/\/*(\/v1\/*)?$/, ""), headers };
 }
 
 /** For results: without user, password and query. */
