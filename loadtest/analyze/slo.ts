@@ -155,9 +155,9 @@ function read(figure: Figure, figures: Figures): number | undefined {
     case "latency":
       return figures.metrics[figure.metric]?.[figure.statistic];
     case "success":
-      return figures.requests === 0 ? undefined : (1 - figures.failures / figures.requests) * 100;
+      return percentOf(figures.requests - figures.failures, figures.requests);
     case "goodput":
-      return figures.requests === 0 ? undefined : figures.goodput.share * 100;
+      return percentOf(Math.round(figures.goodput.share * figures.requests), figures.requests);
     case "requests_per_second":
       return figures.requestsPerSecond;
     case "requests_per_minute":
@@ -171,6 +171,11 @@ function read(figure: Figure, figures: Figures): number | undefined {
     default:
       return figure satisfies never;
   }
+}
+
+/** Of whole numbers, and rounded once: 93 of 100 are 93 %, not a little less, and keep an objective of 93 %. */
+function percentOf(part: number, all: number): number | undefined {
+  return all === 0 ? undefined : (100 * part) / all;
 }
 
 function milliseconds(text: string): number | undefined {

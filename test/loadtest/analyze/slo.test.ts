@@ -63,6 +63,19 @@ describe("checkSlos", () => {
     expect(checks[2]?.actual).toBeCloseTo(96);
   });
 
+  it("holds a share that is exactly as asked", () => {
+    const exact = {
+      ...figures,
+      requests: 100,
+      failures: 7,
+      goodput: { share: 57 / 100, requestsPerSecond: 1 },
+    };
+    expect(checkSlos([slo("success=93%"), slo("goodput=57%")], exact)).toMatchObject([
+      { actual: 93, isHeld: true },
+      { actual: 57, isHeld: true },
+    ]);
+  });
+
   it("counts an objective as broken when the run has no such figure", () => {
     const checks = checkSlos([slo("tpot_p95=1s"), slo("cpu_mean=80%")], figures);
     expect(checks).toMatchObject([
