@@ -82,11 +82,11 @@ export function createChatStreamReader(options: ReaderOptions = {}): ChatStreamR
     const output = outputOf(choice);
     const reasoning = choice.delta?.reasoning_content || choice.delta?.reasoning;
     if (!output.isPresent && !reasoning) return;
-    const inChunk = usage === null ? 1 : Math.max(0, usage.completion - counted);
-    if (usage !== null) {
-      stream.hasUsageInChunks = true;
-      counted = usage.completion;
-    }
+    // Some servers tell with their last token alone: that is all tokens' count, not this chunk's.
+    if (stream.chunks === 0) stream.hasUsageInChunks = usage !== null;
+    const isTold = stream.hasUsageInChunks && usage !== null;
+    const inChunk = isTold ? Math.max(0, usage.completion - counted) : 1;
+    counted += inChunk;
     if (stream.lastTokenAt !== null) stream.gapsMs.push(at - stream.lastTokenAt);
     stream.chunkTokens.push(inChunk);
     stream.chunks++;

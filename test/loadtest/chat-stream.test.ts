@@ -61,6 +61,19 @@ test("a server that counts in every chunk gives the tokens of each", () => {
   expect(stream).toMatchObject({ chunkTokens: [3, 2], hasUsageInChunks: true, usage: { completion: 5 } });
 });
 
+test("usage that comes only with the last token counts nothing twice, and is no count of each chunk", () => {
+  const stream = read(
+    sse(delta({ content: "a" })),
+    sse(delta({ content: "b" })),
+    sse(delta({ content: "c" }, "stop", usage(3))),
+  );
+  expect(stream).toMatchObject({
+    chunkTokens: [1, 1, 1],
+    hasUsageInChunks: false,
+    usage: { completion: 3 },
+  });
+});
+
 test("however the bytes are split, the same is read", () => {
   const text = sse(
     delta({ role: "assistant", content: "" }),
