@@ -2,7 +2,7 @@ import type { CallReport } from "../shared/engine.ts";
 import type { Outcome, Settlement } from "../shared/ledger.ts";
 import { ApiError } from "../shared/openai/errors.ts";
 import { costNanoUsd } from "../shared/pricing.ts";
-import type { Admitted } from "./admit.ts";
+import { type Admitted, LEASE_MS } from "./admit.ts";
 import type { Target } from "./backends/catalog.ts";
 import type { CostOf } from "./cost.ts";
 import type { Deps } from "./deps.ts";
@@ -17,7 +17,7 @@ export interface Bill {
   onFirstToken(): void;
   /** The client has left: by the backend's policy its work is stopped, or drained for a while. */
   onLeave(): "stop" | "drain";
-  /** Notes what was made so far. */
+  /** Notes what was made so far; done by itself from time to time, so that the hold lives as long as the request. */
   checkpoint(): void;
   /** What a usage costs here: never more than was held. */
   readonly costOf: CostOf;
@@ -34,6 +34,9 @@ export interface BillOptions {
   readonly startedAt: number;
 }
 
+/** A process that is killed forgets at most so much of a stream, where a checkpoint is no round trip. */
+const NEAR_CHECKPOINT_MS = 2000;
+
 export function openBill(deps: Deps, options: BillOptions): Bill {
   const { hold, held } = options.admitted;
   const { report } = options;
@@ -44,6 +47,7 @@ export function openBill(deps: Deps, options: BillOptions): Bill {
   let ttftMs: number | null = null;
   let drainLimit: ReturnType<typeof setTimeout> | undefined;
   const checkpoint = () => void ledger.checkpoint(ref, report.read()).catch(() => {}); // The lease outlives a few that fail.
+  const beat = setInterval(checkpoint, deps.store.isDistant ? LEASE_MS / 3 : NEAR_CHECKPOINT_MS);
   const elapsedMs = () => Math.round(deps.clock.monotonic() - options.startedAt);
 
   async function write(settlement: Settlement): Promise<void> {
@@ -75,6 +79,7 @@ export function openBill(deps: Deps, options: BillOptions): Bill {
     checkpoint,
     costOf: (usage) => Math.min(costNanoUsd(hold.price, usage), hold.amount),
     async settle(outcome) {
+      clearInterval(beat);
       if (drainLimit !== undefined) clearTimeout(drainLimit);
       const settlement = {
         ...report.read(),

@@ -11,8 +11,7 @@ export interface MeterOptions {
   readonly onLeave: () => "stop" | "drain";
   /** The longest a client waits without a byte, in ms: a comment is sent before. 0: for ever. */
   readonly keepAliveMs: number;
-  readonly checkpointMs: number;
-  /** Called every `checkpointMs`, and every `CHECKPOINT_TOKENS` tokens, while the stream runs. Must not throw. */
+  /** Called every `CHECKPOINT_TOKENS` tokens while the stream runs. Must not throw. */
   readonly checkpoint: () => void;
   /** Called when the first token goes out. */
   readonly onFirstToken: () => void;
@@ -41,12 +40,12 @@ export function meter(opening: Promise<Response>, options: MeterOptions): Readab
   let chunks = 0;
   let noted = 0;
 
-  const timers: ReturnType<typeof setInterval>[] = [];
+  let timer: ReturnType<typeof setInterval> | undefined;
   const end = (outcome: Outcome): void => {
     if (isOver) return;
     isOver = true;
     client.removeEventListener("abort", leave);
-    for (const timer of timers) clearInterval(timer);
+    if (timer !== undefined) clearInterval(timer);
     options.settle(outcome);
   };
   const count = (): void => {
@@ -81,14 +80,13 @@ export function meter(opening: Promise<Response>, options: MeterOptions): Readab
       start(controller) {
         client.addEventListener("abort", leave, { once: true });
         if (client.aborted) leave();
-        timers.push(setInterval(options.checkpoint, options.checkpointMs));
         if (keepAliveMs === 0) return;
         const ping = () => {
           // Only into a waiting reader's hands: a client that does not read must not fill memory.
           if (isQuiet && isWaiting) controller.enqueue(PING_EVENT);
           isQuiet = true;
         };
-        timers.push(setInterval(ping, keepAliveMs / 2));
+        timer = setInterval(ping, keepAliveMs / 2);
       },
       async pull(controller) {
         isWaiting = true;

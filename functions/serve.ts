@@ -4,7 +4,7 @@ import { formatUsd } from "../shared/money.ts";
 import { toApiError } from "../shared/openai/errors.ts";
 import { SSE_HEADERS } from "../shared/openai/sse.ts";
 import { NO_USAGE } from "../shared/openai/usage.ts";
-import { admit, LEASE_MS, requireModel } from "./admit.ts";
+import { admit, requireModel } from "./admit.ts";
 import { type Ask, callOf, isStream, needsBound, withCap } from "./ask.ts";
 import { createBreaker } from "./backends/breaker.ts";
 import type { Catalog, Target } from "./backends/catalog.ts";
@@ -15,9 +15,6 @@ import type { Deps } from "./deps.ts";
 import { idempotentId, replayed } from "./idempotency.ts";
 import { meter, outcomeOf } from "./meter.ts";
 import type { Traffic } from "./traffic.ts";
-
-/** A process that is killed forgets at most so much of a stream, where a checkpoint is no round trip. */
-const NEAR_CHECKPOINT_MS = 2000;
 
 export type Serve = (ask: Ask) => Promise<Response>;
 
@@ -77,7 +74,6 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
         client: ask.signal,
         onLeave: bill.onLeave,
         keepAliveMs,
-        checkpointMs: deps.store.isDistant ? LEASE_MS / 3 : NEAR_CHECKPOINT_MS,
         checkpoint: bill.checkpoint,
         onFirstToken: bill.onFirstToken,
         settle: (outcome) => void settle(outcome),

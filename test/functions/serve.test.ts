@@ -177,6 +177,40 @@ describe("money", () => {
     }
   });
 
+  it.each([
+    ["an answer in one piece", { stream: false }],
+    ["a stream whose headers wait for its engine", { stream: true }],
+  ])("is held as long as a slow engine works: %s", async (_, { stream }) => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] });
+    try {
+      const [held, asked] = [gate(), gate()];
+      const engine = dummy();
+      const respond: Engine["respond"] = async (call) => {
+        asked.open();
+        await held.opened;
+        return await engine.respond(call);
+      };
+      const app = testApp({
+        engines: [entryOf({ ...engine, respond }, { price: PRICE })],
+        credit: 10 ** 9,
+        config: { limits: { keepAliveMs: 0 } },
+      });
+      const answer = app.post(CHAT, chat("one two three", { stream, max_tokens: 9 }));
+      await asked.opened;
+      for (let i = 0; i < 4; i++) {
+        await vi.advanceTimersByTimeAsync(LEASE_MS / 2);
+        expect(await app.ledger.sweep(Date.now())).toBe(0);
+      }
+      held.open();
+      await (await answer).text();
+      await app.settled();
+      expect(app.receipts).toMatchObject([{ outcome: "completed", costNanoUsd: 3 * 1000 + 3 * 2000 }]);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("that can't be written down costs the client nothing but is logged", async () => {
     const app = testApp({ ledger: { settle: () => Promise.reject(new Error("disk full")) } });
     expect((await app.post(CHAT, chat("x"))).status).toBe(200);
