@@ -19,13 +19,13 @@ const OWN_FLAGS = ["-m", "--model", "--host", "--port", "--api-key", "--alias", 
 /** An external llama-server as a process of ours. `resolve` gives the path of the GGUF that a source names. */
 export function llamaServerKit(
   settings: LlamaServerSettings,
-  resolve: (source: string) => Promise<string>,
+  resolve: (source: string, signal: AbortSignal) => Promise<string>,
 ): EngineKit {
   return {
     engine: "llama_server",
-    command: async (model, port, key) => ({
+    command: async (model, port, key, signal) => ({
       file: settings.command,
-      args: buildLlamaServerArgs(settings, { ...model, source: await resolve(model.source) }, port),
+      args: buildLlamaServerArgs(settings, { ...model, source: await resolve(model.source, signal) }, port),
       env: { LLAMA_API_KEY: key, ...settings.env },
     }),
     servedName: ({ id }) => id,

@@ -75,8 +75,8 @@ async function kitOf(name: SupervisedName, config: Config, info: PlatformInfo): 
     }
     case "llama_server": {
       const { cacheDir, endpoint, token } = config.downloads;
-      const resolve = async (source: string) =>
-        (await resolveModel(source, { cacheDir, endpoint, token })).path;
+      const resolve = async (source: string, signal: AbortSignal) =>
+        (await resolveModel(source, { cacheDir, endpoint, token, signal })).path;
       return llamaServerKit(config.llamaServer, resolve);
     }
     default:

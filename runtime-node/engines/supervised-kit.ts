@@ -4,8 +4,8 @@ import type { Command } from "./process-child.ts";
 /** What differs between the engines that run as processes of their own. */
 export interface EngineKit {
   readonly engine: "vllm" | "mlx" | "llama_server";
-  /** The command line that serves `model` on loopback. Throws an Error that says what is missing. */
-  command(model: HostedModel, port: number, key: string): Command | Promise<Command>;
+  /** The command line that serves `model` on loopback. Throws an Error that says what is missing. `signal`: no longer wanted. */
+  command(model: HostedModel, port: number, key: string, signal: AbortSignal): Command | Promise<Command>;
   /** What the process calls the model: sent in its place. */
   servedName(model: HostedModel): string;
   dialect(model: HostedModel): Dialect;

@@ -42,7 +42,7 @@ export function createSupervisedModel(model: HostedModel, options: SupervisedMod
   const key = `sk-${randomBytes(24).toString("hex")}`;
   const process = createEngineProcess({
     id: `${kit.engine}:${model.id}`,
-    command: (port) => kit.command(model, port, key),
+    command: (port, signal) => kit.command(model, port, key, signal),
     ping,
     probe,
     progressOf: kit.progressOf,

@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { buildLlamaServerArgs, llamaServerProgress } from "../../../../runtime-node/engines/llama-server.ts";
+import {
+  buildLlamaServerArgs,
+  llamaServerKit,
+  llamaServerProgress,
+} from "../../../../runtime-node/engines/llama-server.ts";
 import { buildMlxArgs, mlxKit } from "../../../../runtime-node/engines/mlx.ts";
 import { findPython } from "../../../../runtime-node/engines/process-python.ts";
 import type { HostedModel } from "../../../../runtime-node/engines/supervised-kit.ts";
@@ -12,6 +16,7 @@ import {
 } from "../../../../runtime-node/engines/vllm.ts";
 import type { MachineEffects } from "../../../../runtime-node/probe-effects.ts";
 
+const WANTED = new AbortController().signal;
 const MODEL: HostedModel = { id: "qwen", source: "hf:Qwen/Qwen3-8B", bytes: 0 };
 const BASE =
   "--served-model-name qwen --host 127.0.0.1 --port 9000 --generation-config vllm --enable-prompt-tokens-details --disable-uvicorn-access-log";
@@ -106,7 +111,7 @@ describe("vLLM's command", () => {
 
   it("is `vllm serve`, or its module where the command is broken; the key is no argument", async () => {
     const install = { python: "/v/bin/python", command: "/v/bin/vllm", version: "0.33.0" };
-    const command = await kit({ install }).command(MODEL, 9000, "sk-secret");
+    const command = await kit({ install }).command(MODEL, 9000, "sk-secret", WANTED);
     expect(command.file).toBe("/v/bin/vllm");
     expect(command.args.slice(0, 2)).toEqual(["serve", "Qwen/Qwen3-8B"]);
     expect(command.args.join(" ")).not.toContain("sk-secret");
@@ -115,7 +120,7 @@ describe("vLLM's command", () => {
       PYTHONUNBUFFERED: "1",
       VLLM_NO_USAGE_STATS: "1",
     });
-    const module = await kit({}).command(MODEL, 9000, "k");
+    const module = await kit({}).command(MODEL, 9000, "k", WANTED);
     expect([module.file, ...module.args.slice(0, 4)]).toEqual([
       "/v/bin/python",
       "-m",
@@ -126,11 +131,12 @@ describe("vLLM's command", () => {
   });
 
   it("has what WSL, the CPU build and a local model need in its environment", async () => {
-    expect((await kit({}).command(MODEL, 1, "k")).env).not.toHaveProperty("HF_HUB_OFFLINE");
+    expect((await kit({}).command(MODEL, 1, "k", WANTED)).env).not.toHaveProperty("HF_HUB_OFFLINE");
     const { env } = await kit({ isWsl: true, isCpu: true, cpuCacheGib: 1 }).command(
       { ...MODEL, source: "/m" },
       1,
       "k",
+      WANTED,
     );
     expect(env).toMatchObject({
       HF_HUB_OFFLINE: "1",
@@ -147,7 +153,7 @@ describe("the others' arguments", () => {
       "--model /m --host 127.0.0.1 --port 9000 --decode-concurrency 8 --prompt-concurrency 2 --prefill-step-size 512 --log-x",
     );
     const kit = mlxKit({ install: { python: "/v/bin/python", version: "1" }, settings: {} });
-    expect((await kit.command({ ...MODEL, source: "/m" }, 1, "k")).args.slice(0, 2)).toEqual([
+    expect((await kit.command({ ...MODEL, source: "/m" }, 1, "k", WANTED)).args.slice(0, 2)).toEqual([
       "-m",
       "mlx_lm.server",
     ]);
@@ -158,6 +164,15 @@ describe("the others' arguments", () => {
     expect(buildLlamaServerArgs(settings, { ...MODEL, source: "/m.gguf" }, 9000).join(" ")).toBe(
       "--model /m.gguf --alias qwen --host 127.0.0.1 --port 9000 --ctx-size 16384 --parallel 4 --threads 8 --gpu-layers 99 --jinja --no-webui",
     );
+  });
+
+  it("llama-server: its model is fetched for as long as the start is wanted", async () => {
+    const kit = llamaServerKit({ command: "llama-server" }, async (source, signal) => {
+      expect([source, signal]).toEqual(["hf:user/repo:Q4_0", WANTED]);
+      return "/cache/m.gguf";
+    });
+    const { args } = await kit.command({ ...MODEL, source: "hf:user/repo:Q4_0" }, 1, "k", WANTED);
+    expect(args.slice(0, 2)).toEqual(["--model", "/cache/m.gguf"]);
   });
 });
 

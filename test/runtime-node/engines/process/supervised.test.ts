@@ -20,10 +20,14 @@ afterAll(async () => {
 });
 
 /** Models `a`, `b` …, each a fake engine of its own. */
-async function engineOf(fakes: Record<string, Fake>, registry: RegistryOptions = {}) {
+async function engineOf(
+  fakes: Record<string, Fake>,
+  registry: RegistryOptions = {},
+  command: EngineKit["command"] = ({ id }, port) => fakeCommand(fakes[id] ?? {}, port),
+) {
   const kit: EngineKit = {
     engine: "vllm",
-    command: ({ id }, port) => fakeCommand(fakes[id] ?? {}, port),
+    command,
     servedName: () => "served",
     dialect: () => ({}),
     progressOf: () => undefined,
@@ -113,6 +117,18 @@ describe("a supervised engine", () => {
     expect({ isDone, error }).toMatchObject({ isDone: false, error: { type: "server_error" } });
     expect(await isAlive(pid)).toBe(false);
     await expect(engine.respond(ask("a"))).rejects.toMatchObject({ status: 503 });
+  });
+
+  it("does not wait for a model that is being fetched when it closes", async () => {
+    const fetching = Promise.withResolvers<void>();
+    const engine = await engineOf({ a: {} }, {}, (_model, _port, _key, signal) => {
+      fetching.resolve();
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    });
+    const refusal = expect(engine.respond(ask("a"))).rejects.toMatchObject({ status: 503 });
+    await fetching.promise;
+    await engine.close();
+    await refusal;
   });
 
   it("loads and unloads by hand", async () => {
