@@ -149,7 +149,7 @@ export function createRegistry(options: RegistryOptions = {}): Registry {
       for (const waiter of mine) waiter.grant(lease(id));
       watchIdle(entry);
     } catch (reason) {
-      entry.state = "unloaded";
+      setUnloaded(entry);
       for (const waiter of queue) if (waiter.id === id) waiter.refuse(reason);
       queue = queue.filter((waiter) => waiter.id !== id);
     }
@@ -161,10 +161,14 @@ export function createRegistry(options: RegistryOptions = {}): Registry {
     entry.callOff();
     // What can't be unloaded is gone for us all the same: its own adapter has logged why.
     await entry.model.unload().catch(() => {});
+    setUnloaded(entry);
+    pump();
+  }
+
+  function setUnloaded(entry: Entry): void {
     entry.state = "unloaded";
     entry.mustGo = false;
     for (const tell of entry.gone.splice(0)) tell();
-    pump();
   }
 
   function acquire(id: string, signal?: AbortSignal): Promise<Lease> {
@@ -206,8 +210,7 @@ export function createRegistry(options: RegistryOptions = {}): Registry {
       [...entries.values()].map(async (entry) => {
         entry.callOff();
         await entry.model.unload().catch(() => {}); // As above.
-        entry.state = "unloaded";
-        for (const tell of entry.gone.splice(0)) tell();
+        setUnloaded(entry);
       }),
     );
   }

@@ -232,6 +232,33 @@ describe("the registry", () => {
     await registry.unload("a");
   });
 
+  it("has unloaded what could not be loaded: nobody waits for it for ever, and the next load stays", async () => {
+    const { make, seen, loaded } = fakes();
+    const registry = createRegistry();
+    const fails = Promise.withResolvers<void>();
+    let first: Promise<void> | undefined = fails.promise;
+    const { load } = make("a");
+    registry.add(
+      make("a", {
+        load: () => {
+          const now = first ?? load();
+          first = undefined;
+          return now;
+        },
+      }),
+    );
+    const waiting = registry.acquire("a");
+    const unloaded = registry.unload("a");
+    fails.reject(unavailable("It can't start.", 1000));
+    await expect(waiting).rejects.toMatchObject({ status: 503 });
+    await unloaded;
+    (await registry.acquire("a")).release();
+    await null;
+    expect([...loaded]).toEqual(["a"]);
+    expect(registry.models()[0]).toMatchObject({ state: "loaded", mustGo: false });
+    expect(seen.loads).toBe(1);
+  });
+
   it("refuses who waits when it closes", async () => {
     const registry = createRegistry();
     registry.add(fakes().make("a", { load: () => new Promise(() => {}) }));
