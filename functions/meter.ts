@@ -83,7 +83,7 @@ export function meter(opening: Promise<Response>, options: MeterOptions): Readab
         if (keepAliveMs === 0) return;
         const ping = () => {
           // Only into a waiting reader's hands: a client that does not read must not fill memory.
-          if (isQuiet && isWaiting) controller.enqueue(PING_EVENT);
+          if (isQuiet && isWaiting && !hasLeft) controller.enqueue(PING_EVENT);
           isQuiet = true;
         };
         timer = setInterval(ping, keepAliveMs / 2);

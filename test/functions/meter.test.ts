@@ -243,6 +243,18 @@ describe("comments keep a silent stream alive", () => {
     await it.reader.cancel();
   });
 
+  it("nor go to a client that left, while what it asked for is drained", async () => {
+    const it = metered({ onLeave: () => "drain" });
+    const waiting = it.reader.read();
+    await vi.advanceTimersByTimeAsync(1);
+    const cancelled = it.reader.cancel("gone");
+    await vi.advanceTimersByTimeAsync(10 * KEEP_ALIVE_MS);
+    expect(await waiting).toEqual({ done: true, value: undefined });
+    it.end();
+    await cancelled;
+    expect(it.outcomes).toEqual(["client_aborted"]);
+  });
+
   it("and never with a keepAliveMs of 0", async () => {
     const it = metered({ keepAliveMs: 0 });
     const waiting = readText(it);
