@@ -38,6 +38,7 @@ export function createTransport(connectTimeoutMs: number): { transport: Transpor
         {
           onRequestStart: (connection) => arrival.start(connection),
           onResponseStart(_, status, answeredHeaders) {
+            if (status < 200) return; // Early hints, say: the answer is yet to come.
             const get = (name: string) => [answeredHeaders[name]].flat()[0] ?? null;
             answered.resolve({ status, headers: { get }, text: arrival.text, body: arrival.body });
           },

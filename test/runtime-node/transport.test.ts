@@ -34,6 +34,16 @@ describe("what the host sends to backends", () => {
     expect(await response.text()).toBe("short and stout");
   });
 
+  it("waits for the answer where a proxy sends early hints before it", async () => {
+    upstream.play((response) => {
+      response.writeEarlyHints({ link: "</style.css>; rel=preload" });
+      response.writeHead(500, { "x-pot": "tea" }).end("broken");
+    });
+    const response = await get();
+    expect([response.status, response.headers.get("x-pot")]).toEqual([500, "tea"]);
+    expect(await response.text()).toBe("broken");
+  });
+
   it("gives all that has arrived before it says that the connection broke", async () => {
     upstream.play(answerStream(SOME, "destroy"));
     const asked = upstream.next();
