@@ -15,9 +15,9 @@ export const SSE_HEADERS: Readonly<Record<string, string>> = {
   "x-accel-buffering": "no",
 };
 
-/** One `data:` event whose payload is already JSON text. */
+/** One event whose payload is already JSON text; text of several lines takes a `data:` each. */
 export function encodeEvent(json: string): Uint8Array {
-  return encoder.encode(`data: ${json}\n\n`);
+  return encoder.encode(`data: ${json.replaceAll("\n", "\ndata: ")}\n\n`);
 }
 
 /** An answer that makes the next event when its reader asks; `stop` is called when the reader leaves. */

@@ -130,6 +130,11 @@ describe("the writer", () => {
     );
   });
 
+  it("keeps JSON of several lines whole, as the reader joins them", async () => {
+    const json = '{\n  "a": 1\n}';
+    expect(await read([encodeEvent(json)])).toEqual([json]);
+  });
+
   it("ends in [DONE], and pings with a comment", async () => {
     expect(await read([encodeEvent("1"), PING_EVENT, DONE_EVENT])).toEqual(["1", "[DONE]"]);
   });
