@@ -23,13 +23,17 @@ export const NO_USAGE: Usage = { promptTokens: 0, cachedTokens: 0, completionTok
 
 const count = z.number().int().nonnegative();
 const optionalCount = count.nullish().catch(null);
-const wireUsage = z.object({
-  prompt_tokens: count,
-  completion_tokens: count.nullish(),
-  total_tokens: count.nullish(),
-  prompt_tokens_details: z.object({ cached_tokens: optionalCount }).nullish().catch(null),
-  completion_tokens_details: z.object({ reasoning_tokens: optionalCount }).nullish().catch(null),
-});
+/** No request has more; what a broken counter says would pass all that money can be written in. */
+const MAX_TOKENS = 1_000_000_000;
+const wireUsage = z
+  .object({
+    prompt_tokens: count,
+    completion_tokens: count.nullish(),
+    total_tokens: count.nullish(),
+    prompt_tokens_details: z.object({ cached_tokens: optionalCount }).nullish().catch(null),
+    completion_tokens_details: z.object({ reasoning_tokens: optionalCount }).nullish().catch(null),
+  })
+  .refine((wire) => wire.prompt_tokens + (wire.completion_tokens ?? 0) <= MAX_TOKENS);
 
 /** The `usage` of an answer or chunk, or undefined where it has none. The only reader of usage in the house. */
 export function readUsage(answer: unknown): Usage | undefined {

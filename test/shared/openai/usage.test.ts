@@ -41,6 +41,11 @@ describe("usage is read from every form that engines send", () => {
     ["null", { usage: null }],
     ["an empty object", { usage: {} }],
     ["a negative count", { usage: { prompt_tokens: -1 } }],
+    [
+      "more than a billion tokens: -1 as an unsigned number, say",
+      { usage: { prompt_tokens: 4_294_967_295 } },
+    ],
+    ["a sum of more", { usage: { prompt_tokens: 10 ** 9, completion_tokens: 1 } }],
     ["a fraction", { usage: { prompt_tokens: 1.5 } }],
     ["a text", { usage: "3" }],
     ["no answer at all", null],
