@@ -43,6 +43,12 @@ const POLL_MS = 20;
 /** A grandchild may hold the pipes for ever: what comes later than this after the exit is not waited for, in ms. */
 const PIPE_MS = 250;
 
+/**
+ * The groups that run. In groups of their own they would outlive a server that exits without a stop: at a second Ctrl-C, at
+ * a start that fails, at a bug.
+ */
+const killAtExit = createKillAtExit();
+
 export function startChild(command: Command, env: NodeJS.ProcessEnv, log: ProcessLog): Child {
   const tag = crypto.randomUUID();
   let child: ChildProcess;
@@ -61,6 +67,7 @@ export function startChild(command: Command, env: NodeJS.ProcessEnv, log: Proces
     return { pid: undefined, tag, exited, end: async () => ({ wasKilled: false, pids: [] }) };
   }
   const { pid } = child;
+  if (pid !== undefined) killAtExit.add(pid);
   const drained = drain(child, log);
   const exited = new Promise<ChildExit>((resolve) => {
     child.once("error", (error) => {
@@ -108,10 +115,28 @@ export function startChild(command: Command, env: NodeJS.ProcessEnv, log: Proces
     if (!pids.includes(pid)) await exited;
     child.stdout?.destroy();
     child.stderr?.destroy();
+    killAtExit.delete(pid);
     return { wasKilled: isSlow, pids };
   }
 
   return { pid, tag, exited, end };
+}
+
+function createKillAtExit() {
+  const leaders = new Set<number>();
+  const killAll = () => {
+    for (const leader of leaders) signalGroup(leader, "SIGKILL");
+  };
+  return {
+    add(leader: number): void {
+      if (leaders.size === 0) process.on("exit", killAll);
+      leaders.add(leader);
+    },
+    delete(leader: number): void {
+      leaders.delete(leader);
+      if (leaders.size === 0) process.off("exit", killAll);
+    },
+  };
 }
 
 /** A port on loopback that nobody listens on now. */

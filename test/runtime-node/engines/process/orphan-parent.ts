@@ -1,4 +1,4 @@
-// A server that starts a fake engine and then waits to be killed: run by orphans.test.ts.
+// A server that starts a fake engine and then waits to be killed, or told (SIGUSR2) to exit: run by orphans.test.ts.
 import { createEngineProcess } from "../../../../runtime-node/engines/process.ts";
 import { fakeCommand, quietLog } from "./fake-command.ts";
 
@@ -13,5 +13,6 @@ const engine = createEngineProcess({
   log: quietLog,
 });
 const { pid } = await engine.ensureReady();
+process.once("SIGUSR2", () => process.exit(1));
 console.log(`ready ${pid}`);
 setInterval(() => {}, 1000);

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { groupMembers } from "../../../../runtime-node/engines/process-group.ts";
 import { recordChild, sweepOrphans } from "../../../../runtime-node/engines/process-record.ts";
+import { eventually } from "../../../harness/wire.ts";
 import { isAlive } from "./fakes.ts";
 
 const PARENT = new URL("orphan-parent.ts", import.meta.url).pathname;
@@ -28,6 +29,13 @@ async function startParent(fake: Record<string, unknown>) {
   }
   throw new Error("The parent ended before its engine was ready");
 }
+
+it("a server that exits without a stop takes its engines with it", async () => {
+  const { parent, pid } = await startParent({ grandchild: true, ignoreTerm: true });
+  parent.kill("SIGUSR2");
+  await once(parent, "exit");
+  await eventually(async () => expect(await groupMembers(pid)).toEqual([]));
+});
 
 describe("after the server was killed with -9", () => {
   it.each([{}, { grandchild: true }, { ignoreTerm: true, grandchild: "own" }])(
