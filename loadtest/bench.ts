@@ -1,4 +1,5 @@
 import { monotonicMs } from "./clock.ts";
+import { firstChunkTokens } from "./latencies.ts";
 import { median } from "./median.ts";
 import type { Answer, Call, Client } from "./request.ts";
 
@@ -220,8 +221,9 @@ function speedOf(answer: Answer): number | undefined {
 
 /** Undefined for an answer of one chunk: there is no time between its tokens. */
 function decodeSpeedOf(answer: Answer): number | undefined {
-  const { firstTokenAt = null, lastTokenAt = null, chunkTokens = [] } = answer.stream ?? {};
-  const after = (tokensOf(answer) ?? 0) - (chunkTokens[0] ?? 0);
+  const { firstTokenAt = null, lastTokenAt = null } = answer.stream ?? {};
+  const tokens = tokensOf(answer) ?? 0;
+  const after = tokens - firstChunkTokens(answer, tokens);
   if (firstTokenAt === null || lastTokenAt === null || after <= 0 || lastTokenAt <= firstTokenAt)
     return undefined;
   return (1000 * after) / (lastTokenAt - firstTokenAt);

@@ -100,7 +100,8 @@ export function tokenGaps({
 /** Chunks are taken for tokens when the server's count is within this share of theirs (or one end token off). */
 const AGREES = 0.02;
 
-function firstChunkTokens({ stream }: Answer, completion: number): number {
+/** Of `completion` tokens: by the server's count where it told with each chunk, else a chunk's mean. */
+export function firstChunkTokens({ stream }: Answer, completion: number): number {
   if (stream === null || stream.chunks === 0) return 1;
   if (stream.hasUsageInChunks) return stream.chunkTokens[0] ?? 1;
   return Math.max(1, Math.round(completion / stream.chunks));

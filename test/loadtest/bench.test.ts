@@ -66,6 +66,16 @@ describe("the speed bench", () => {
     expect(short?.ttftMs?.min).toBeGreaterThanOrEqual(199);
   });
 
+  it("leaves the first chunk's tokens out of the decode speed, as TPOT does, also where they are several", async () => {
+    const { ask } = await askMock({ tokensPerChunk: 4, itlMs: 50 });
+    const answer = await ask("Hello", 10);
+    const { short } = await benchSpeed(async () => answer, 1);
+    // 10 tokens in 3 chunks that the server doesn't count: 3 in the first.
+    const { firstTokenAt, lastTokenAt } = answer.stream ?? {};
+    const seconds = ((lastTokenAt ?? 0) - (firstTokenAt ?? 0)) / 1000;
+    expect((short?.decodeTokensPerSecond?.mean ?? 0) * seconds).toBeCloseTo(7);
+  });
+
   it("never sends a prompt twice: the server may keep what it computed", async () => {
     const { ask, prompts } = await askMock();
     await benchSpeed(ask, 3);
