@@ -28,6 +28,7 @@ import {
 } from "../hardware.ts";
 import { type Answer, createClient } from "../request.ts";
 import { firstModel, readTarget, type Target, targetText } from "../target.ts";
+import { CHAT_PATH } from "../workload.ts";
 import { durationMs, integer } from "./flags.ts";
 
 interface BenchFlags {
@@ -106,8 +107,7 @@ async function runBenches(
   };
   const connections = Math.max(...CONCURRENCY_LEVELS);
   const client = createClient({ ...target, connections, timeoutMs: timeout });
-  const path = `${target.pathPrefix}/v1/chat/completions`;
-  const ask = createAsk({ client, path, model, nonce: randomBytes(4).toString("hex"), onAnswer });
+  const ask = createAsk({ client, path: CHAT_PATH, model, nonce: randomBytes(4).toString("hex"), onAnswer });
   try {
     const speed = only.includes("speed") ? await benchSpeed(ask, runs) : null;
     const concurrency = only.includes("concurrency") ? await benchConcurrency(ask) : null;

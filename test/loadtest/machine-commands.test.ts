@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,6 +63,23 @@ describe.concurrent("bench", () => {
     const wrong = await loadtest("bench", "--only", "speed,size");
     expect(wrong.code).toBe(2);
     expect(wrong.err).toContain("size is not allowed; some of speed, concurrency, models");
+  });
+
+  it("asks a server behind a path where it is", async () => {
+    const asked: (string | undefined)[] = [];
+    const server = createHttpServer((request, response) => {
+      asked.push(request.url);
+      if (request.url === "/proxy/v1/models") response.end(JSON.stringify({ data: [{ id: "m" }] }));
+      else response.writeHead(404).end();
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    const port = typeof address === "object" ? address?.port : 0;
+    await loadtest("bench", `http://127.0.0.1:${port}/proxy/v1`, "--only", "speed", "--runs", "1");
+    server.close();
+    expect(new Set(asked)).toEqual(
+      new Set(["/proxy/v1/models", "/proxy/v1/system/status", "/proxy/v1/chat/completions"]),
+    );
   });
 
   it("ends with 4 where nothing listens", async () => {
