@@ -38,21 +38,22 @@ export async function readTrace(file: string): Promise<readonly Conversation[]> 
   });
   const conversations = text
     .split("\n")
-    .flatMap((row, at) => (row.trim() === "" ? [] : [readLine(row, `${file}:${at + 1}`)]))
+    .flatMap((row, at) => (row.trim() === "" ? [] : [readLine(row, file, at + 1)]))
     .sort((a, b) => a.atMs - b.atMs);
   const first = conversations[0];
   if (first === undefined) throw new InputError(`${file} has no lines; write one JSON object a request`);
   return conversations.map((each) => ({ ...each, atMs: each.atMs - first.atMs }));
 }
 
-function readLine(row: string, place: string): Conversation {
+function readLine(row: string, file: string, number: number): Conversation {
+  const place = `${file}:${number}`;
   const parsed = line.safeParse(jsonOf(row));
   if (!parsed.success)
     throw new InputError(
       `${place}: ${parsed.error.issues.map(({ path, message }) => `${path.join(".") || "line"}: ${message}`).join("; ")}`,
     );
   const { timestamp, prompt, turns, think_ms, max_tokens, output_length, input_length } = parsed.data;
-  const lengths = input_length === undefined ? undefined : filler(input_length, timestamp);
+  const lengths = input_length === undefined ? undefined : filler(input_length, number);
   const said = turns ?? [prompt ?? lengths].filter((text) => text !== undefined);
   if (said.length === 0) throw new InputError(`${place}: it has neither prompt, turns nor input_length`);
   const maxTokens = max_tokens ?? output_length ?? DEFAULT_MAX_TOKENS;
