@@ -109,8 +109,8 @@ export function ceilingWarning(
 function resolutionChecks({ metrics }: Summary, { overheadMs }: Calibration): Check[] {
   return (["ttft", "icl"] as const).flatMap((metric) => {
     const median = metrics[metric]?.p50;
-    if (median === undefined) return [];
-    const times = overheadMs.p50 === 0 ? Number.POSITIVE_INFINITY : median / overheadMs.p50;
+    if (median === undefined || overheadMs.p50 === 0) return [];
+    const times = median / overheadMs.p50;
     const invalid = metric === "ttft" ? 2 : 0;
     const level = times < invalid ? "invalid" : times < 5 ? "warn" : "ok";
     const message = `${metric} is at the resolution limit: the client itself adds ${overheadMs.p50.toFixed(2)} ms`;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createHistogram, decodeHistogram } from "../../loadtest/histogram.ts";
-import type { Calibration } from "../../loadtest/result.ts";
+import { type Calibration, verdictSchema } from "../../loadtest/result.ts";
 import { createTally } from "../../loadtest/tally.ts";
 import { ceilingWarning, judge } from "../../loadtest/verdict.ts";
 
@@ -103,4 +103,22 @@ test("no percentile is above the maximum, nor below the minimum, and a stored hi
   const again = decodeHistogram(stored).distribution();
   expect(again).toMatchObject({ p50: stored.p50, p99: stored.p99, max: stored.max, count: 3 });
   expect(again?.mean).toBeCloseTo(stored.mean, 6);
+});
+
+test("a calibration without an overhead leaves a result that can be read again", () => {
+  const tally = createTally("", "Aggregated");
+  const summary = tally.summary({ seconds: 10, thinkMs: null, completionTokensPerSecond: 0 });
+  const ttft = createHistogram();
+  ttft.record(50);
+  const distribution = ttft.distribution();
+  if (distribution === undefined) return expect.unreachable();
+  const verdict = verdictOf(
+    {},
+    {
+      aggregated: { ...summary, metrics: { ttft: distribution } },
+      calibration: { ...CALIBRATION, overheadMs: { p50: 0, p99: 0 } },
+    },
+  );
+  expect(verdict.isValid).toBe(true);
+  expect(verdictSchema.parse(JSON.parse(JSON.stringify(verdict)))).toEqual(verdict);
 });
