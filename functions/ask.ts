@@ -1,7 +1,9 @@
 import type { CallReport, EngineCall } from "../shared/engine.ts";
 import { eachInput } from "../shared/openai/embeddings.ts";
+import { invalidRequest } from "../shared/openai/errors.ts";
 import { COMPLETIONS_MAX_TOKENS } from "../shared/openai/generation.ts";
 import type { ChatRequest, CompletionRequest, EmbeddingRequest } from "../shared/openai/schemas.ts";
+import { MAX_TOKENS } from "../shared/openai/usage.ts";
 import type { Principal } from "../shared/principal.ts";
 import type { Target } from "./backends/catalog.ts";
 import type { Idempotency } from "./idempotency.ts";
@@ -90,12 +92,30 @@ function capsOf(targets: readonly Target[]): readonly number[] {
 /** The completion tokens of one choice that the request allows, if it says. */
 function completionLimit(ask: Ask): number | undefined {
   if (ask.route === "embeddings") return 0;
-  return ask.route === "chat" ? (ask.body.max_completion_tokens ?? ask.body.max_tokens) : ask.body.max_tokens;
+  const { max_tokens } = ask.body;
+  if (ask.route === "completions") return max_tokens;
+  const { max_completion_tokens } = ask.body;
+  if (max_tokens === undefined || max_completion_tokens === undefined)
+    return max_completion_tokens ?? max_tokens;
+  // Older backends know the one alone.
+  return Math.max(max_tokens, max_completion_tokens);
 }
 
-/** The completion tokens of all its choices. */
+/** The completion tokens of all its choices. Throws a 400 for more than can be counted. */
 export function completionBound(ask: Ask): number {
-  const limit = completionLimit(ask) ?? ask.contextSize ?? 0;
-  if (ask.route !== "completions") return limit * (ask.route === "chat" ? (ask.body.n ?? 1) : 1);
-  return limit * eachInput(ask.body.prompt).length * Math.max(ask.body.n ?? 1, ask.body.best_of ?? 1);
+  const bound = (completionLimit(ask) ?? ask.contextSize ?? 0) * choicesOf(ask);
+  if (bound <= MAX_TOKENS) return bound;
+  const isModern = ask.route === "chat" && ask.body.max_completion_tokens !== undefined;
+  const param = isModern ? "max_completion_tokens" : "max_tokens";
+  throw invalidRequest(
+    `Invalid '${param}': all choices together may have at most ${MAX_TOKENS} tokens.`,
+    param,
+    "invalid_value",
+  );
+}
+
+function choicesOf(ask: Ask): number {
+  if (ask.route === "embeddings") return 1;
+  const { n = 1 } = ask.body;
+  return ask.route === "chat" ? n : eachInput(ask.body.prompt).length * Math.max(n, ask.body.best_of ?? 1);
 }

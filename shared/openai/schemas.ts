@@ -125,7 +125,7 @@ export const chatRequest = z
     top_logprobs: optional(z.int().min(0).max(20)),
   })
   .superRefine((body, context) => {
-    refineStream(body, context);
+    refineGeneration(body, context);
     if (body.top_logprobs !== undefined && body.logprobs !== true) {
       context.addIssue({
         code: "custom",
@@ -149,7 +149,7 @@ export const completionRequest = z
     logprobs: optional(z.int().min(0).max(5)),
     suffix: optional(z.string()),
   })
-  .superRefine(refineStream);
+  .superRefine(refineGeneration);
 export type CompletionRequest = z.infer<typeof completionRequest>;
 
 /** Most inputs of one embeddings call: OpenAI's own limit. */
@@ -176,10 +176,17 @@ export const embeddingRequest = z.looseObject({
 });
 export type EmbeddingRequest = z.infer<typeof embeddingRequest>;
 
-function refineStream(
+/** What engines call their cap on tokens beside OpenAI's fields: one that won over these would pass what is held. */
+const OTHER_CAPS = ["n_predict", "max_new_tokens"];
+
+function refineGeneration(
   body: { stream?: boolean; stream_options?: unknown },
   context: z.core.$RefinementCtx,
 ): void {
+  for (const name of OTHER_CAPS) {
+    if (Object.hasOwn(body, name))
+      context.addIssue({ code: "custom", path: [name], message: "use `max_tokens` instead" });
+  }
   if (body.stream_options !== undefined && body.stream !== true) {
     context.addIssue({
       code: "custom",

@@ -23,8 +23,8 @@ export const NO_USAGE: Usage = { promptTokens: 0, cachedTokens: 0, completionTok
 
 const count = z.number().int().nonnegative();
 const optionalCount = count.nullish().catch(null);
-/** No request has more; what a broken counter says would pass all that money can be written in. */
-const MAX_TOKENS = 1_000_000_000;
+/** No request has more: beyond it, its cost could not be written in exact integers. */
+export const MAX_TOKENS = 1_000_000_000;
 const wireUsage = z
   .object({
     prompt_tokens: count,

@@ -4,7 +4,7 @@ import type { Engine, EngineCall } from "../../shared/engine.ts";
 import type { Ledger } from "../../shared/ledger.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
 import type { Usage } from "../../shared/openai/usage.ts";
-import { toPrice, worstCaseNanoUsd } from "../../shared/pricing.ts";
+import { FREE, toPrice, worstCaseNanoUsd } from "../../shared/pricing.ts";
 import { dummy, entryOf, memoryStore, PREPAID, testApp } from "../harness/app.ts";
 import { chat, eventsOf, gate, MODEL, readStream } from "../harness/wire.ts";
 
@@ -291,6 +291,48 @@ describe("what is held is the most that a request can cost", () => {
   ])("by %s", async (_, path, body, expected) => {
     expect((await bound(path, body)).completionTokens).toBe(expected);
   });
+
+  it.each([
+    [CHAT, chat("x", { max_tokens: Number.MAX_SAFE_INTEGER })],
+    [CHAT, chat("x", { max_completion_tokens: 10 ** 9, n: 2 })],
+    [COMPLETIONS, { model: MODEL, prompt: ["x", "y"], max_tokens: 10 ** 9 }],
+  ])("so that no request may ask for more than a billion tokens: %s %j", async (path, body) => {
+    for (const price of [FREE, PRICE]) {
+      const app = testApp({ engines: [entryOf(dummy(), { price })] });
+      const refused = await app.post(path, body);
+      expect(refused.status).toBe(400);
+      expect((await refused.json()).error).toMatchObject({
+        message: expect.stringContaining("1000000000"),
+        param: "max_completion_tokens" in body ? "max_completion_tokens" : "max_tokens",
+      });
+      expect(app.holds).toEqual([]);
+    }
+  });
+
+  it("of two caps by the larger: a backend may know either", async () => {
+    const both = chat("x", { max_tokens: 50, max_completion_tokens: 7 });
+    expect((await bound(CHAT, both)).completionTokens).toBe(50);
+  });
+
+  it.each(["n_predict", "max_new_tokens"])(
+    "so that `%s`, a backend's own word for it, is refused",
+    async (name) => {
+      const engine = recording();
+      const app = testApp({ engines: [entryOf(engine, { price: PRICE })] });
+      for (const [path, body] of [
+        [CHAT, chat("x", { max_tokens: 7, [name]: 100_000 })],
+        [COMPLETIONS, { model: MODEL, prompt: "x", max_tokens: 7, [name]: 100_000 }],
+      ] as const) {
+        const refused = await app.post(path, body);
+        expect(refused.status).toBe(400);
+        expect((await refused.json()).error).toMatchObject({
+          message: expect.stringContaining("`max_tokens`"),
+          param: name,
+        });
+      }
+      expect(engine.calls).toEqual([]);
+    },
+  );
 
   it("whatever fields of other routes a client adds", async () => {
     const asChat = chat("x", { max_tokens: 7, input: "x", prompt: "x" });
