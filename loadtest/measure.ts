@@ -93,7 +93,7 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
     const onTokens = (tokens: number, at: number): void => {
       series.countTokens(tokens);
       const arrival = window.phaseOf(at);
-      if (arrival !== "cooldown") recorders[arrival].countTokens(name, tokens);
+      if (arrival !== "cooldown") recorders[arrival].countTokens(call, tokens);
     };
     inFlight++;
     const answer = await client.send(call, intendedAt, { onTokens });

@@ -8,7 +8,7 @@ import { createTally, type Tally } from "./tally.ts";
 export interface Recorder {
   add(record: RequestRecord, answer: Answer): void;
   /** Tokens that arrived within the window (1 a chunk where the server doesn't tell). */
-  countTokens(name: string, tokens: number): void;
+  countTokens(endpoint: Pick<Tally, "method" | "name">, tokens: number): void;
   figures(window: RecordedWindow): Figures;
   /** As of `Tally`, of all endpoints so far. */
   tokenRatio(): number;
@@ -44,15 +44,16 @@ export function createRecorder(limitsMs: Partial<Record<Metric, number>>): Recor
 
   return {
     add(record, answer) {
-      const key = `${record.method} ${record.name}`;
+      const key = keyOf(record);
       const tally = tallies.get(key) ?? createTally(record.method, record.name);
       tallies.set(key, tally);
       tally.add(record, answer);
       if (record.failure !== null) countFailure(record, record.failure, record.error ?? "");
       else if (isGood(record, answer, limitsMs)) good++;
     },
-    countTokens(name, tokens) {
-      arrived.set(name, (arrived.get(name) ?? 0) + tokens);
+    countTokens(endpoint, tokens) {
+      const key = keyOf(endpoint);
+      arrived.set(key, (arrived.get(key) ?? 0) + tokens);
     },
     tokenRatio() {
       const all = [...tallies.values()];
@@ -69,7 +70,7 @@ export function createRecorder(limitsMs: Partial<Record<Metric, number>>): Recor
         return tally.summary({
           seconds,
           thinkMs,
-          completionTokensPerSecond: perSecond(arrived.get(tally.name) ?? 0) * tally.tokenRatio,
+          completionTokensPerSecond: perSecond(arrived.get(keyOf(tally)) ?? 0) * tally.tokenRatio,
         });
       });
       const tokens = endpoints.reduce((sum, { tokensPerSecond }) => sum + tokensPerSecond.completion, 0);
@@ -85,6 +86,10 @@ export function createRecorder(limitsMs: Partial<Record<Metric, number>>): Recor
       };
     },
   };
+}
+
+function keyOf({ method, name }: Pick<Tally, "method" | "name">): string {
+  return `${method} ${name}`;
 }
 
 /** A success that keeps every limit; of chunks, their mean gap. What a request doesn't have keeps its limit. */

@@ -5,7 +5,7 @@ import { type Job, type MeasureHooks, measure } from "../../loadtest/measure.ts"
 import { type MockOptions, startMock } from "../../loadtest/mock.ts";
 import type { RequestRecord } from "../../loadtest/record.ts";
 import { exitCodeOf } from "../../loadtest/session.ts";
-import { chatCall } from "../../loadtest/workload.ts";
+import { chatCall, getCall } from "../../loadtest/workload.ts";
 
 const CALL = chatCall(
   { name: "chat", messages: [{ role: "user", content: "Hello" }], maxTokens: 100, isStream: true },
@@ -146,6 +146,23 @@ test("failures are counted by kind and message, apart from latencies and goodput
   expect(measured.slo).toEqual([expect.objectContaining({ actual: 75, isHeld: false })]);
   expect(exitCodeOf({ ...measured, verdict: { ...measured.verdict, isValid: true } })).toBe(1);
   expect(exitCodeOf({ ...measured, verdict: { ...measured.verdict, isValid: false } })).toBe(3);
+});
+
+test("two endpoints of one name share no tokens", async () => {
+  const calls = [getCall("/health", "chat"), CALL];
+  const drive = arrivalsDrive({
+    arrivals: Array.from({ length: 20 }, (_, n) => n * 2),
+    durationMs: null,
+    requests: null,
+    maxInFlight: null,
+    send: (n, due, fire) => fire(calls[n % 2] ?? CALL, due, null),
+  });
+  const { measured } = await run({ tokens: 4 }, drive);
+  const speeds = new Map(
+    measured.endpoints.map(({ method, tokensPerSecond }) => [method, tokensPerSecond.completion]),
+  );
+  expect(speeds.get("GET")).toBe(0);
+  expect(measured.aggregated.tokensPerSecond.completion).toBe(speeds.get("POST"));
 });
 
 test("goodput is of the requests that keep every limit", async () => {
