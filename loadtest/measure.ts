@@ -103,8 +103,10 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
     const record = recordOf(answer, place);
     if (answer.stream === null && record.tokens !== null) onTokens(record.tokens.completion, answer.endAt);
     // Ended by an interrupt: neither a success nor the server's failure.
-    if (phase !== "cooldown" && record.failure !== "aborted") recorders[phase].add(record, answer);
-    series.add(record);
+    if (record.failure !== "aborted") {
+      if (phase !== "cooldown") recorders[phase].add(record, answer);
+      series.add(record);
+    }
     hooks.onRecord?.(record);
     return answer;
   };

@@ -188,6 +188,7 @@ test("an interrupt ends the run at once, and its own aborted requests are nobody
   await mock.close();
   expect(measured.wasInterrupted).toBe(true);
   expect(measured.aggregated.failures).toBe(0);
+  expect(measured.series.at(-1)?.total.failures).toBe(0);
   expect(exitCodeOf(measured)).toBe(130);
 });
 
