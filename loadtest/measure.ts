@@ -154,19 +154,20 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
   await client.close();
 
   const span = window.span();
-  const startMs = span === null ? 0 : span.startAt - startAt;
-  const endMs = (span?.endAt ?? Math.min(endAt, monotonicMs())) - startAt;
+  const measuredFrom = span?.startAt ?? startAt;
+  const startMs = measuredFrom - zeroAt;
+  const endMs = (span?.endAt ?? Math.min(endAt, monotonicMs())) - zeroAt;
   const recorder = span === null ? recorders.warmup : recorders.measured;
   const figures = recorder.figures({ startMs, endMs, thinkMs: drive.thinkMs });
   const { aggregated, goodput } = figures;
   const points = series.points.filter(({ phase }) => phase === (span === null ? "warmup" : "measured"));
-  const cpuPercent = hooks.cpuPercentSince?.(startedAt + startMs);
+  const cpuPercent = hooks.cpuPercentSince?.(startedAt + measuredFrom - startAt);
   const hasWindow = span !== null;
   const slipP99Ms = users === null ? slip.percentile(99) : null;
   return {
     startedAt: new Date(startedAt).toISOString(),
     finishedAt: new Date().toISOString(),
-    monotonicStartNs: String(Math.round(startAt * 1e6)),
+    monotonicStartNs: String(Math.round(zeroAt * 1e6)),
     window: hasWindow ? { startMs, endMs } : null,
     wasInterrupted: hooks.signal?.aborted === true,
     isSteady: users !== null || !isOverSaturated(points.map(loadOf)),

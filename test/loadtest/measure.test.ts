@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { requestLimits } from "../../loadtest/analyze/slo.ts";
+import { monotonicMs } from "../../loadtest/clock.ts";
 import { arrivalsDrive, type Drive, usersDrive } from "../../loadtest/driver.ts";
 import { type Job, type MeasureHooks, measure } from "../../loadtest/measure.ts";
 import { type MockOptions, startMock } from "../../loadtest/mock.ts";
@@ -163,6 +164,19 @@ test("two endpoints of one name share no tokens", async () => {
   );
   expect(speeds.get("GET")).toBe(0);
   expect(measured.aggregated.tokensPerSecond.completion).toBe(speeds.get("POST"));
+});
+
+test("the window of a sweep's step counts from the same moment as its records", async () => {
+  const zeroAt = monotonicMs() - 60_000;
+  const { measured, records } = await run({ tokens: 1 }, everyMs(5, 20), { step: { index: 3, zeroAt } });
+  const { startMs, endMs } = measured.window ?? { startMs: 0, endMs: 0 };
+  expect(records.length).toBe(20);
+  for (const { phase, intended } of records) {
+    expect(phase).toBe("measured");
+    expect(intended).toBeGreaterThanOrEqual(startMs - 0.001);
+    expect(intended).toBeLessThan(endMs);
+  }
+  expect(Number(measured.monotonicStartNs) / 1e6).toBeCloseTo(zeroAt, 2);
 });
 
 test("goodput is of the requests that keep every limit", async () => {
