@@ -31,7 +31,13 @@ export function createSupervisedEngine(options: SupervisedOptions): HostedEngine
     hosted.set(model.id, each);
     const load = async () => {
       await sweep();
-      await each.reach();
+      try {
+        await each.reach();
+      } catch (thrown) {
+        // The process would try again by itself, and the registry gives this model's room to others.
+        await each.stop();
+        throw thrown;
+      }
     };
     registry.add({ id: model.id, bytes: model.bytes, ttlMs: model.ttlMs, load, unload: each.stop });
   }

@@ -97,6 +97,18 @@ describe("a supervised engine", () => {
     await expect(engine.respond(ask("nobody"))).rejects.toMatchObject({ status: 404 });
   });
 
+  it("does not come up by itself after a load that failed: its room may be another's by then", async () => {
+    let starts = 0;
+    const engine = await engineOf({ a: {}, b: {} }, { maxLoaded: 1 }, ({ id }, port) =>
+      fakeCommand(id === "a" && starts++ === 0 ? { exit: 3 } : {}, port),
+    );
+    await expect(engine.respond(ask("a"))).rejects.toMatchObject({ status: 503 });
+    expect(engine.status().details).toMatchObject({ "a.state": "stopped", "a.failure": "crashed" });
+    expect((await engine.respond(ask("b"))).status).toBe(200);
+    expect((await engine.respond(ask("a"))).status).toBe(200);
+    expect(engine.status().details).toMatchObject({ "a.state": "ready", "b.state": "stopped" });
+  });
+
   it("frees its place when the client leaves, in a start and in a stream", async () => {
     const engine = await engineOf({ a: { loadMs: 200, holdAt: 1 } });
     const leaving = new AbortController();
