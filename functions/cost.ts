@@ -23,12 +23,15 @@ export function streamWithCost(response: Response, costOf: CostOf): Response {
         if (step.done) controller.close();
         else controller.enqueue(step.value);
       },
-      cancel: () => void events.return(),
+      // Over when the engine has stopped: its last tokens are billed.
+      cancel: async () => void (await events.return()),
     },
     { highWaterMark: 0 },
   );
   return new Response(body, response);
 }
+
+const HAS_USAGE = /"usage"\s*:\s*\{/;
 
 async function* eventsWithCost(
   body: ReadableStream<Uint8Array>,
@@ -36,8 +39,7 @@ async function* eventsWithCost(
 ): AsyncGenerator<Uint8Array, void, void> {
   for await (const event of readEvents(body)) {
     if (event === "[DONE]") yield DONE_EVENT;
-    else if (event.includes('"usage":{'))
-      yield encodeEvent(JSON.stringify(withCost(JSON.parse(event), costOf)));
+    else if (HAS_USAGE.test(event)) yield encodeEvent(JSON.stringify(withCost(JSON.parse(event), costOf)));
     else yield encodeEvent(event);
   }
 }
