@@ -1,7 +1,8 @@
 import { type Config, ConfigError } from "../shared/config.ts";
-import { detectBestEngine, type EngineChoice, type PlatformInfo } from "../shared/detector.ts";
+import type { EngineChoice, PlatformInfo } from "../shared/detector.ts";
 import type { EngineStatus } from "../shared/engine.ts";
 import { type Access, OPEN_TODO, OPEN_WARNING } from "./access.ts";
+import { chooseEngine } from "./choose-engine.ts";
 import { formatBytes } from "./engines/fit.ts";
 import type { FoundPython } from "./engines/process-python.ts";
 
@@ -46,7 +47,7 @@ export async function examine(effects: DoctorEffects): Promise<Report> {
   const { row, config } = await configRow(effects);
   const rows: Row[] = [...machineRows(info), ...(await engineRows(effects, config)), row];
   if (config !== undefined) {
-    const choice = config.models.length === 0 ? undefined : choose(config, info);
+    const choice = config.models.length === 0 ? undefined : chooseEngine(config, info);
     if (choice !== undefined) rows.push(choiceRow(choice));
     rows.push(await portRow(effects, config), ...(await accessRows(effects, config)));
     for (const model of config.models)
@@ -121,10 +122,6 @@ async function engineRows(
       : row(engine, "ok", "not installed", todo);
   });
   return [inProcess, ...(await Promise.all(others))];
-}
-
-function choose(config: Config, info: PlatformInfo): EngineChoice {
-  return detectBestEngine(info, { forceEngine: config.engine === "auto" ? undefined : config.engine });
 }
 
 function choiceRow({ engine, reason, warning }: EngineChoice): Row {

@@ -4,14 +4,15 @@ import { createLog } from "../../functions/log.ts";
 import pkg from "../../package.json" with { type: "json" };
 import type { Config } from "../../shared/config.ts";
 import { keepConfiguredAccounts } from "../../shared/configured-directory.ts";
-import { detectBestEngine, type EngineChoice, type PlatformInfo } from "../../shared/detector.ts";
+import type { EngineChoice, PlatformInfo } from "../../shared/detector.ts";
 import { createDummyEngine } from "../../shared/dummy-engine.ts";
 import type { Engine } from "../../shared/engine.ts";
 import { accessOf } from "../access.ts";
 import { banner } from "../banner.ts";
+import { chooseEngine } from "../choose-engine.ts";
 import { readConfig } from "../config-file.ts";
 import { createLlamaCppEngine } from "../engines/llama-cpp.ts";
-import { ggufModels, superviseEngine } from "../engines/supervise.ts";
+import { superviseEngine } from "../engines/supervise.ts";
 import { ledgerPlace, openStore } from "../ledger/open-store.ts";
 import { createProgressBar, defaultCacheDir, resolveModel } from "../models/download.ts";
 import { createMonitor } from "../monitor.ts";
@@ -71,19 +72,6 @@ async function serve(flags: ServeFlags): Promise<void> {
       ledger: ledgerPlace(config),
     }),
   );
-}
-
-/** The engine for this machine, as far as it can load the models that are configured. */
-function chooseEngine(config: Config, info: PlatformInfo): EngineChoice {
-  const forceEngine = config.engine === "auto" ? undefined : config.engine;
-  const choice = detectBestEngine(info, { forceEngine });
-  const [gguf] = ggufModels(config);
-  if (forceEngine !== undefined || gguf === undefined) return choice;
-  if (choice.engine !== "vllm" && choice.engine !== "mlx") return choice;
-  return {
-    engine: "llama_cpp",
-    reason: `llama.cpp, since the model ${gguf} is a GGUF, which ${choice.engine} can't load.`,
-  };
 }
 
 async function createLocalEngine(

@@ -10,7 +10,7 @@ import { llamaServerKit } from "./llama-server.ts";
 import { mlxKit } from "./mlx.ts";
 import { findPython, type PythonInstall } from "./process-python.ts";
 import { createSupervisedEngine } from "./supervised.ts";
-import { type EngineKit, isHuggingFaceModel } from "./supervised-kit.ts";
+import type { EngineKit } from "./supervised-kit.ts";
 import { vllmKit } from "./vllm.ts";
 
 export type SupervisedName = EngineKit["engine"];
@@ -55,11 +55,6 @@ export async function superviseEngine(
       return closing;
     },
   };
-}
-
-/** The models that vLLM and MLX can't load: the demo model, GGUFs. With one of them llama.cpp serves. */
-export function ggufModels(config: Config): readonly string[] {
-  return config.models.filter(({ source }) => !isHuggingFaceModel(source)).map(({ id }) => id);
 }
 
 async function kitOf(name: SupervisedName, config: Config, info: PlatformInfo): Promise<EngineKit> {

@@ -84,6 +84,21 @@ describe("doctor", () => {
       expect(table).toContain(fact);
   });
 
+  it("chooses the engine as the server does: no vLLM for a GGUF", async () => {
+    const info: PlatformInfo = {
+      ...BOX,
+      gpus: [{ vendor: "nvidia", name: "H100", computeCapability: 9 }],
+      engines: [...BOX.engines, { engine: "vllm", version: "0.33.0", command: "/v/bin/vllm" }],
+    };
+    expect(await rowOf("choice", { info, config: { models: [{ source: "/models/llama" }] } })).toMatchObject({
+      found: expect.stringMatching(/^vllm: /),
+    });
+    expect(await rowOf("choice", { info })).toMatchObject({
+      state: "ok",
+      found: expect.stringMatching(/^llama_cpp: .*sluice-demo is a GGUF/),
+    });
+  });
+
   it("says how to install what isn't there", async () => {
     expect(await rowOf("vllm")).toMatchObject({
       found: "not installed",
