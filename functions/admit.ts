@@ -54,7 +54,9 @@ export async function admit(deps: Deps, traffic: Traffic, admission: Admission):
     const first = await ledger.hold(hold);
     const smaller = isForItsSize(first) ? await exactHold(admission, hold) : undefined;
     const result = smaller === undefined ? first : await ledger.hold(smaller);
-    if (!result.ok || result.isRepeat) throw refusal(result);
+    // Of an id of its own only a hold that was asked for twice, its first answer lost, can be a repeat.
+    const isTaken = result.ok && result.isRepeat && admission.ask.idempotency !== undefined;
+    if (!result.ok || isTaken) throw refusal(result);
     isIn = true;
     return {
       hold: smaller ?? hold,

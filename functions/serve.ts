@@ -4,7 +4,7 @@ import { formatUsd } from "../shared/money.ts";
 import { toApiError } from "../shared/openai/errors.ts";
 import { SSE_HEADERS } from "../shared/openai/sse.ts";
 import { NO_USAGE } from "../shared/openai/usage.ts";
-import { admit, requireModel } from "./admit.ts";
+import { type Admitted, admit, requireModel } from "./admit.ts";
 import { type Ask, callOf, isStream, needsBound, withCap } from "./ask.ts";
 import { createBreaker } from "./backends/breaker.ts";
 import type { Catalog, Target } from "./backends/catalog.ts";
@@ -33,8 +33,12 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
       idempotency === undefined
         ? `rcpt_${crypto.randomUUID().replaceAll("-", "")}`
         : await idempotentId(account, keyId, idempotency.key);
-    const kept = idempotency === undefined ? undefined : await deps.answers.get(holdId);
-    if (idempotency !== undefined && kept !== undefined) return replayed(holdId, kept, idempotency);
+    const replay = async (): Promise<Response | undefined> => {
+      const kept = idempotency === undefined ? undefined : await deps.answers.get(holdId);
+      return idempotency && kept && replayed(holdId, kept, idempotency);
+    };
+    const again = await replay();
+    if (again !== undefined) return again;
 
     const contextSize = needsBound(asked, targets) ? await contextSizeOf(targets, asked.signal) : undefined;
     const ask = withCap({ ...asked, contextSize }, targets);
@@ -44,10 +48,16 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
     // nor the hold would be freed (test/clients, workerd 1.20261117.1).
     const ended = Promise.withResolvers<void>();
     ask.waitUntil(ended.promise);
-    const admitted = await admit(deps, traffic, { holdId, ask, targets, report }).catch((refused) => {
+    let admitted: Admitted;
+    try {
+      admitted = await admit(deps, traffic, { holdId, ask, targets, report });
+    } catch (refused) {
       ended.resolve();
+      // The first request with this key may have ended since.
+      const late = await replay();
+      if (late !== undefined) return late;
       throw refused;
-    });
+    }
     const bill = openBill(deps, { requestId: ask.requestId, admitted, first, report, startedAt });
     const settle = async (outcome: Outcome): Promise<void> => {
       traffic.ended(report.read().usage, outcome !== "completed");
@@ -93,22 +103,27 @@ export function createServe(deps: Deps, catalog: Catalog, traffic: Traffic): Ser
       ask.signal.removeEventListener("abort", bill.onLeave);
     }
     const cost = formatUsd(bill.costOf(report.read().usage));
-    const done = settle(ask.signal.aborted ? "client_aborted" : outcomeOf(report.failure));
-    if (!deps.store.isDistant) await done;
+    const outcome = ask.signal.aborted ? "client_aborted" : outcomeOf(report.failure);
     const all = { "content-type": "application/json", ...headers, "x-sluice-cost-usd": cost };
-    if (!asksCost && idempotency === undefined) return new Response(response.body, { headers: all });
-    const json: unknown = await response.json();
-    const body = JSON.stringify(asksCost ? withCost(json, bill.costOf) : json);
-    if (idempotency !== undefined) {
-      const { fingerprint } = idempotency;
-      await deps.answers
-        .put(holdId, { fingerprint, body }, deps.config.idempotencyTtlMs)
-        .catch((error: unknown) =>
-          // A retry is told then that it was billed, not what the answer was.
-          deps.log.warn("answer not kept", { requestId: ask.requestId, error: String(error) }),
-        );
+    try {
+      if (!asksCost && idempotency === undefined) return new Response(response.body, { headers: all });
+      const json: unknown = await response.json();
+      const body = JSON.stringify(asksCost ? withCost(json, bill.costOf) : json);
+      // Before it is settled: a retry that is told that it was billed finds the answer.
+      if (idempotency !== undefined) {
+        const { fingerprint } = idempotency;
+        await deps.answers
+          .put(holdId, { fingerprint, body }, deps.config.idempotencyTtlMs)
+          .catch((error: unknown) =>
+            // A retry is told then that it was billed, not what the answer was.
+            deps.log.warn("answer not kept", { requestId: ask.requestId, error: String(error) }),
+          );
+      }
+      return new Response(body, { headers: all });
+    } finally {
+      const done = settle(outcome);
+      if (!deps.store.isDistant) await done;
     }
-    return new Response(body, { headers: all });
   };
 }
 

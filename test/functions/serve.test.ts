@@ -218,6 +218,17 @@ describe("money", () => {
   });
 });
 
+it("is served where the ledger was asked twice for its hold, because the first answer was lost on the way", async () => {
+  const store = memoryStore();
+  const hold: Ledger["hold"] = async (asked) => {
+    await store.ledger.hold(asked);
+    return await store.ledger.hold(asked);
+  };
+  const app = testApp({ store, ledger: { hold }, credit: 10 ** 9 });
+  expect((await app.post(CHAT, chat("x"))).status).toBe(200);
+  expect(app.receipts).toHaveLength(1);
+});
+
 describe("a stream that a killed process would forget", () => {
   it.each([
     { isDistant: false, noted: [{ promptTokens: 2, completionTokens: 1 }] },
@@ -254,6 +265,34 @@ describe("an Idempotency-Key", () => {
     expect(again.headers.get("idempotent-replayed")).toBe("true");
     expect(app.receipts).toHaveLength(1);
     expect((await app.post(CHAT, chat("y"), { headers })).status).toBe(422);
+  });
+
+  it("gives the first answer also to a retry that was on its way when the first one ended", async () => {
+    const [first, late] = [gate(), gate()];
+    const store = memoryStore();
+    let holds = 0;
+    const hold: Ledger["hold"] = async (asked) => {
+      if (++holds === 2) {
+        late.open();
+        await first.opened;
+      }
+      return await store.ledger.hold(asked);
+    };
+    const settle: Ledger["settle"] = async (ref, settlement) => {
+      const receipt = await store.ledger.settle(ref, settlement);
+      first.open();
+      return receipt;
+    };
+    const held = gate();
+    const engine = dummy({ beforeToken: () => held.opened });
+    const app = testApp({ store, ledger: { hold, settle }, engines: [entryOf(engine)] });
+    const answers = [app.post(CHAT, chat("x"), { headers }), app.post(CHAT, chat("x"), { headers })];
+    await late.opened;
+    held.open();
+    const [one, two] = await Promise.all(answers);
+    expect(two?.status).toBe(200);
+    expect(await two?.json()).toEqual(await one?.json());
+    expect(app.receipts).toHaveLength(1);
   });
 
   it("whose answer can't be kept is served all the same, and never billed twice", async () => {
