@@ -30,6 +30,8 @@ export interface DoctorEffects {
   listen(host: string, port: number): Promise<string | undefined>;
   /** Where an engine is installed, or the command that installs it. */
   findPython(engine: "vllm" | "mlx", venv: string | undefined): Promise<FoundPython>;
+  /** The path of a command, which is itself a path or a name on PATH. */
+  findCommand(command: string): string | undefined;
   /** Loads a model that is on this machine, and lets it make a token. `remote`: it would have to be fetched first. */
   tryModel(
     choice: EngineChoice,
@@ -104,7 +106,7 @@ function machineRows(info: PlatformInfo): readonly Row[] {
 const MIN_MEMORY_BYTES = 512 * 2 ** 20;
 
 async function engineRows(
-  { info, findPython }: DoctorEffects,
+  { info, findPython, findCommand }: DoctorEffects,
   config: Config | undefined,
 ): Promise<readonly Row[]> {
   const own = info.engines.find(({ engine }) => engine === "llama_cpp");
@@ -121,7 +123,17 @@ async function engineRows(
       ? row(engine, "fail", found.missing, todo)
       : row(engine, "ok", "not installed", todo);
   });
-  return [inProcess, ...(await Promise.all(others))];
+  return [inProcess, ...(await Promise.all(others)), llamaServerRow(findCommand, config)];
+}
+
+function llamaServerRow(findCommand: DoctorEffects["findCommand"], config: Config | undefined): Row {
+  const command = config?.llamaServer.command ?? "llama-server";
+  const path = findCommand(command);
+  if (path !== undefined) return row("llama_server", "ok", path);
+  const todo = "install llama.cpp, or set `llamaServer.command` to its llama-server";
+  return config?.engine === "llama_server"
+    ? row("llama_server", "fail", `${command} was not found`, `To use it: ${todo}.`)
+    : row("llama_server", "ok", "not installed", `To use it: ${todo}.`);
 }
 
 function choiceRow({ engine, reason, warning }: EngineChoice): Row {
@@ -190,6 +202,10 @@ async function modelRows(
   const check = `model ${model.id}`;
   try {
     const status = await tryModel(choice, model);
+    if (status === "remote" && (choice.engine === "vllm" || choice.engine === "mlx"))
+      return [
+        row(check, "ok", `${model.source}, not looked at: ${choice.engine} fetches it where it isn't here`),
+      ];
     if (status === "remote")
       return [
         row(

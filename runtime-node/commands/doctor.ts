@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
+import { basename } from "node:path";
 import type { Command } from "commander";
 import { createHttpEngine } from "../../functions/backends/http-engine.ts";
 import { createLog } from "../../functions/log.ts";
@@ -14,7 +15,7 @@ import { findPython } from "../engines/process-python.ts";
 import { ledgerPath, ledgerPlace, openStore } from "../ledger/open-store.ts";
 import { defaultCacheDir, resolveModel } from "../models/download.ts";
 import { getPlatformInfo } from "../probe.ts";
-import { thisMachine } from "../probe-effects.ts";
+import { findCommand, thisMachine } from "../probe-effects.ts";
 import { createTransport } from "../transport.ts";
 
 interface DoctorFlags {
@@ -54,6 +55,11 @@ function effectsOf(info: PlatformInfo, flags: DoctorFlags): DoctorEffects {
     },
     listen: portProblem,
     findPython: (engine, venv) => findPython(engine, venv, thisMachine(process.env)),
+    findCommand: (command) => {
+      const machine = thisMachine(process.env);
+      if (command === basename(command)) return findCommand(machine, command);
+      return machine.isExecutable(command) ? command : undefined;
+    },
     tryModel: async (choice, model) => {
       if (/^(hf:|https?:)/.test(model.source)) return "remote";
       if (config === undefined || flags.quick === true || choice.engine !== "llama_cpp") return "untried";

@@ -34,6 +34,7 @@ function look({ config = {}, ...more }: Found = {}) {
       missing: `${engine} is not installed.`,
       install: `pip install ${engine}`,
     }),
+    findCommand: () => undefined,
     tryModel: async () => ({
       state: "ready",
       active: 0,
@@ -66,6 +67,7 @@ describe("doctor", () => {
       "llama_cpp: ok",
       "vllm: ok",
       "mlx: ok",
+      "llama_server: ok",
       "config: ok",
       "choice: ok",
       "port: ok",
@@ -128,6 +130,7 @@ describe("doctor", () => {
       readConfig,
       listen: async () => undefined,
       findPython: async () => ({ ok: false, missing: "", install: "" }),
+      findCommand: () => undefined,
       tryModel: async () => "untried",
       findAccess: async () => ({ ledger: "memory", access: { kind: "open" } }),
       countModels: async () => 0,
@@ -179,6 +182,32 @@ describe("doctor", () => {
       state: "ok",
       found: "0.33.0 (/v/bin/python)",
     });
+  });
+
+  it("looks for llama-server where it is configured, and can't serve by it where it is not", async () => {
+    expect(await rowOf("llama_server")).toMatchObject({
+      state: "ok",
+      found: "not installed",
+      todo: expect.stringContaining("`llamaServer.command`"),
+    });
+    const config = { engine: "llama_server", llamaServer: { command: "/opt/llama/llama-server" } };
+    expect((await look({ config })).canServe).toBe(false);
+    expect(await rowOf("llama_server", { config })).toMatchObject({
+      state: "fail",
+      found: "/opt/llama/llama-server was not found",
+    });
+    const findCommand = (command: string) => (command === "/opt/llama/llama-server" ? command : undefined);
+    expect(await rowOf("llama_server", { config, findCommand })).toMatchObject({
+      state: "ok",
+      found: "/opt/llama/llama-server",
+    });
+  });
+
+  it("leaves it to vLLM to fetch its model: `sluice pull` is for GGUFs", async () => {
+    const config = { engine: "vllm", models: [{ source: "hf:Qwen/Qwen3-8B" }] };
+    const row = await rowOf("model Qwen/Qwen3-8B", { config, tryModel: async () => "remote" });
+    expect(row).toMatchObject({ state: "ok", found: expect.stringContaining("fetches it") });
+    expect(row?.todo).toBeUndefined();
   });
 
   it("warns of an engine that was asked for and is not there", async () => {
