@@ -105,6 +105,8 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
     // Ended by an interrupt: neither a success nor the server's failure.
     if (record.failure !== "aborted") {
       if (phase !== "cooldown") recorders[phase].add(record, answer);
+      const ended = window.phaseOf(answer.endAt);
+      if (ended !== "cooldown") recorders[ended].end(record, answer);
       series.add(record);
     }
     hooks.onRecord?.(record);
@@ -173,7 +175,7 @@ export async function measure(job: Job, hooks: MeasureHooks = {}): Promise<Measu
     isSteady: users !== null || !isOverSaturated(points.map(loadOf)),
     achieved: {
       inFlight: points.reduce((sum, point) => sum + point.inFlight, 0) / Math.max(1, points.length),
-      requestsPerSecond: aggregated.requestsPerSecond,
+      requestsPerSecond: (1000 * aggregated.requests) / Math.max(1, endMs - startMs),
     },
     verdict: judge({ client: reading, aggregated, slipP99Ms, calibration: job.calibration, hasWindow }),
     ...figures,

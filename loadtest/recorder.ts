@@ -7,6 +7,8 @@ import { createTally, type Tally } from "./tally.ts";
 /** Turns requests into the figures of a result, in memory that doesn't grow with them. */
 export interface Recorder {
   add(record: RequestRecord, answer: Answer): void;
+  /** One that ended within the window, whenever it was due: rates are of these, what the server did in it. */
+  end(record: RequestRecord, answer: Answer): void;
   /** Tokens that arrived within the window (1 a chunk where the server doesn't tell). */
   countTokens(endpoint: Pick<Tally, "method" | "name">, tokens: number): void;
   figures(window: RecordedWindow): Figures;
@@ -33,6 +35,14 @@ export function createRecorder(limitsMs: Partial<Record<Metric, number>>): Recor
   const arrived = new Map<string, number>();
   const failures = new Map<string, Figures["failures"][number]>();
   let good = 0;
+  let goodEnded = 0;
+
+  function tallyOf({ method, name }: RequestRecord): Tally {
+    const key = keyOf({ method, name });
+    const tally = tallies.get(key) ?? createTally(method, name);
+    tallies.set(key, tally);
+    return tally;
+  }
 
   function countFailure({ method, name }: RequestRecord, kind: FailureKind, error: string): void {
     const known = failures.get(`${method} ${name} ${kind} ${error}`);
@@ -44,12 +54,13 @@ export function createRecorder(limitsMs: Partial<Record<Metric, number>>): Recor
 
   return {
     add(record, answer) {
-      const key = keyOf(record);
-      const tally = tallies.get(key) ?? createTally(record.method, record.name);
-      tallies.set(key, tally);
-      tally.add(record, answer);
+      tallyOf(record).add(record, answer);
       if (record.failure !== null) countFailure(record, record.failure, record.error ?? "");
       else if (isGood(record, answer, limitsMs)) good++;
+    },
+    end(record, answer) {
+      tallyOf(record).end(record);
+      if (record.failure === null && isGood(record, answer, limitsMs)) goodEnded++;
     },
     countTokens(endpoint, tokens) {
       const key = keyOf(endpoint);
@@ -80,7 +91,7 @@ export function createRecorder(limitsMs: Partial<Record<Metric, number>>): Recor
         failures: [...failures.values()].sort((a, b) => b.occurrences - a.occurrences),
         goodput: {
           limitsMs,
-          requestsPerSecond: perSecond(good),
+          requestsPerSecond: perSecond(goodEnded),
           share: aggregated.requests === 0 ? 0 : good / aggregated.requests,
         },
       };

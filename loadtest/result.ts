@@ -44,6 +44,7 @@ export const summarySchema = z.object({
   requests: z.number(),
   failures: z.number(),
   failuresByKind: z.partialRecord(failureKindSchema, z.number()),
+  /** By their end within the window, also of requests that were due before it: what was done, not what was asked. */
   requestsPerSecond: z.number(),
   failuresPerSecond: z.number(),
   /** Of answers' bodies. */
@@ -158,6 +159,7 @@ export type SloCheck = z.infer<typeof sloCheckSchema>;
 export const goodputSchema = z.object({
   /** The limits a request must meet, such as `ttft` 500; none of them: every success is good. */
   limitsMs: z.partialRecord(z.enum(METRICS), z.number()),
+  /** By their end within the window. */
   requestsPerSecond: z.number(),
   /** Of attempted requests, 0 to 1. */
   share: z.number(),

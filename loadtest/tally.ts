@@ -11,6 +11,8 @@ export interface Tally {
   readonly requests: number;
   readonly failures: number;
   add(record: RequestRecord, answer: Answer): void;
+  /** Counts one that ended within the window, whenever it was due. */
+  end(record: RequestRecord): void;
   /** Tokens by the server's count to those that were counted as they arrived: above 1 where chunks hold several. */
   readonly tokenRatio: number;
   /** Adds what another tally has. */
@@ -33,6 +35,7 @@ const SOURCES = ["chunks", "usage", "continuous"] as const;
 interface TallyState {
   requests: number;
   failures: number;
+  readonly ended: { requests: number; failures: number };
   bytes: number;
   goodTokensPerSecond: number;
   tokenAnswers: number;
@@ -50,6 +53,7 @@ export function createTally(method: string, name: string): Tally {
   const state: TallyState = {
     requests: 0,
     failures: 0,
+    ended: { requests: 0, failures: 0 },
     bytes: 0,
     goodTokensPerSecond: 0,
     tokenAnswers: 0,
@@ -107,9 +111,15 @@ export function createTally(method: string, name: string): Tally {
       addTokens(record);
       if (record.tokens !== null) state.countedTokens += countedTokens(record, answer);
     },
+    end({ failure }) {
+      state.ended.requests++;
+      if (failure !== null) state.ended.failures++;
+    },
     merge({ state: other }) {
       state.requests += other.requests;
       state.failures += other.failures;
+      state.ended.requests += other.ended.requests;
+      state.ended.failures += other.ended.failures;
       state.bytes += other.bytes;
       state.goodTokensPerSecond += other.goodTokensPerSecond;
       state.tokenAnswers += other.tokenAnswers;
@@ -148,8 +158,8 @@ function summaryOf(method: string, name: string, state: TallyState, rates: Summa
         return count === undefined ? [] : [[kind, count]];
       }),
     ),
-    requestsPerSecond: perSecond(state.requests),
-    failuresPerSecond: perSecond(state.failures),
+    requestsPerSecond: perSecond(state.ended.requests),
+    failuresPerSecond: perSecond(state.ended.failures),
     bytes: state.bytes,
     meanBytes: state.requests === 0 ? 0 : state.bytes / state.requests,
     metrics: Object.fromEntries(

@@ -60,8 +60,8 @@ function everyMs(gapMs: number, count: number, maxInFlight: number | null = null
 }
 
 test("a server that stands still shows in every request that was due meanwhile: no coordinated omission", async () => {
-  const stall = { atMs: 200, forMs: 500 };
-  const { measured, records } = await run({ tokens: 2, stall }, everyMs(10, 100));
+  const stall = { atMs: 200, forMs: 1000 };
+  const { measured, records } = await run({ tokens: 2, stall }, everyMs(10, 150));
   // The stall counts from the first request's arrival, which lies between its sending and its first token.
   const first = records.find(({ n }) => n === 0);
   const stallStart = (first?.firstToken ?? Number.NaN) + stall.atMs;
@@ -71,7 +71,7 @@ test("a server that stands still shows in every request that was due meanwhile: 
   for (const { intended, firstToken } of due)
     expect((firstToken ?? 0) - intended).toBeGreaterThanOrEqual(stallEnd - intended - 1);
   expect(measured.aggregated.metrics.ttft?.p99).toBeGreaterThan(400);
-  expect(measured.aggregated.requests).toBe(100);
+  expect(measured.aggregated.requests).toBe(150);
 });
 
 test("the client's gaps are the mock's own, up to the delay that its stamps show", async () => {
@@ -150,6 +150,25 @@ test("failures are counted by kind and message, apart from latencies and goodput
   expect(measured.slo).toEqual([expect.objectContaining({ actual: 75, isHeld: false })]);
   expect(exitCodeOf({ ...measured, verdict: { ...measured.verdict, isValid: true } })).toBe(1);
   expect(exitCodeOf({ ...measured, verdict: { ...measured.verdict, isValid: false } })).toBe(3);
+});
+
+test("throughput is what ended in the window, not what was asked for in it", async () => {
+  const drive = arrivalsDrive({
+    arrivals: Array.from({ length: 25 }, (_, n) => n * 20),
+    durationMs: 500,
+    requests: null,
+    maxInFlight: 1,
+    send: (_, due, fire) => fire(CALL, due, null),
+  });
+  const { measured, records } = await run({ ttftMs: 40, tokens: 1 }, drive);
+  const { startMs, endMs } = measured.window ?? { startMs: 0, endMs: 0 };
+  const ended = records.filter(({ end }) => end >= startMs && end < endMs).length;
+  const perSecond = (count: number) => (1000 * count) / (endMs - startMs);
+  expect(measured.aggregated).toMatchObject({ requests: 25, failures: 0 });
+  expect(ended).toBeLessThanOrEqual(13);
+  expect(measured.aggregated.requestsPerSecond).toBeCloseTo(perSecond(ended));
+  expect(measured.goodput.requestsPerSecond).toBeCloseTo(perSecond(ended));
+  expect(measured.achieved.requestsPerSecond).toBeCloseTo(perSecond(25));
 });
 
 test("two endpoints of one name share no tokens", async () => {
