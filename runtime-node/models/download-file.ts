@@ -116,15 +116,19 @@ class WrongContentError extends DownloadError {}
 
 async function openPart(partPath: string, file: RemoteFile): Promise<Part> {
   const validator = file.sha256 === undefined ? await readValidator(partPath) : undefined;
-  // Without a hash or a validator nothing tells whether the file there is still the same.
-  const canContinue = file.sha256 !== undefined || validator !== undefined;
-  const handle = await open(partPath, canContinue && (await sizeOf(partPath)) !== undefined ? "r+" : "w+");
+  const isKept = canContinue(file, validator) && (await sizeOf(partPath)) !== undefined;
+  const handle = await open(partPath, isKept ? "r+" : "w+");
   const hash = createHash("sha256");
   const { size: offset } = await handle.stat();
   if (offset > 0) for await (const chunk of createReadStream(partPath)) hash.update(chunk);
   const part: Part = { handle, hash, offset, size: file.size, validator };
   if (file.size !== undefined && offset > file.size) await restart(part);
   return part;
+}
+
+/** Without a hash or a validator nothing tells whether the file there is still the same. */
+function canContinue({ sha256 }: RemoteFile, validator: string | undefined): boolean {
+  return sha256 !== undefined || validator !== undefined;
 }
 
 async function fetchAll(
@@ -152,6 +156,7 @@ async function fetchRest(
   file: RemoteFile,
   { connection, onBytes }: TransferOptions,
 ): Promise<void> {
+  if (!canContinue(file, part.validator)) await restart(part);
   const response = await get(file.url, rangeHeaders(part), connection);
   try {
     await begin(part, partPath, file, response);
