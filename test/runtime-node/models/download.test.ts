@@ -341,6 +341,20 @@ describe("a plain URL", () => {
     expect(await readFile(path)).toEqual(plain["model.gguf"].content);
   });
 
+  test("is not continued where nothing tells whether it is still the same file", async () => {
+    const plain = { "model.gguf": { content: LARGE, headers: {} } };
+    hub = await startHub({}, plain);
+    hub.addFault("/plain/model.gguf", { kind: "cut", afterBytes: 300_000 });
+    const changed = fakeGguf(LARGE.length);
+    const { path } = await resolveFrom(`${hub.url}/plain/model.gguf`, {
+      retryDelaysMs: AT_ONCE,
+      onProgress: ({ doneBytes }) => {
+        if (doneBytes > 0) plain["model.gguf"].content = changed;
+      },
+    });
+    expect((await readFile(path)).equals(changed)).toBe(true);
+  });
+
   test("is fetched whole from a server that knows no ranges", async () => {
     hub = await startHub({}, { "model.gguf": { content: LARGE, ignoresRange: true } });
     hub.addFault("/plain/model.gguf", { kind: "cut", afterBytes: 300_000 });
