@@ -7,6 +7,8 @@ export function watchedTransport(transport: Transport, workload: Workload): Tran
     // As JSON.stringify writes the field; within a string its quotes would be escaped.
     const isStream = request.body?.includes('"stream":true') === true;
     const work = workload.begin(isStream ? "stream" : "whole");
+    // A body that nobody began to read ends in no other way.
+    request.signal.addEventListener("abort", work.end, { once: true });
     try {
       const response = await transport(request);
       work.sign();

@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { createHttpEngine } from "../../../../functions/backends/http-engine.ts";
 import { createBackoff } from "../../../../runtime-node/engines/process-backoff.ts";
 import { createWorkload, nextLook } from "../../../../runtime-node/engines/process-liveness.ts";
 import { createProcessLog } from "../../../../runtime-node/engines/process-log.ts";
+import { watchedTransport } from "../../../../runtime-node/engines/supervised-transport.ts";
 import type { EngineLogLine } from "../../../../shared/engine.ts";
+import { chatCall } from "../../../harness/calls.ts";
 
 describe("the log", () => {
   const texts = (lines: readonly EngineLogLine[]) => lines.map(({ text }) => text);
@@ -119,5 +122,25 @@ describe("liveness", () => {
     one.end();
     two.end();
     expect(workload.current()).toMatchObject({ streams: 0, wholeAnswers: 0 });
+  });
+
+  it("counts no stream whose client left before its first byte", async () => {
+    const workload = createWorkload(() => 0);
+    const engine = createHttpEngine({
+      id: "fake",
+      url: "http://127.0.0.1:1/v1",
+      apiKey: undefined,
+      headers: {},
+      models: ["m"],
+      headersTimeoutMs: 1000,
+      idleTimeoutMs: 1000,
+      transport: watchedTransport(async () => new Response("data: [DONE]\n\n"), workload),
+    });
+    const { body } = await engine.respond(
+      chatCall("m", { messages: [{ role: "user", content: "hi" }], stream: true }),
+    );
+    expect(workload.current().streams).toBe(1);
+    await body?.cancel();
+    expect(workload.current().streams).toBe(0);
   });
 });
