@@ -106,7 +106,7 @@ export function arrivalsDrive(options: ArrivalsOptions): Drive {
       const send = (n: number, due: number): void => {
         const sending = options.send(n, due, fire, signal).then(() => {
           open.delete(sending);
-          waiting.shift()?.();
+          if (!signal.aborted) waiting.shift()?.();
         });
         open.add(sending);
       };
@@ -120,10 +120,8 @@ export function arrivalsDrive(options: ArrivalsOptions): Drive {
       }
       // The load goes on to its end, though its last request may be answered before.
       if (requests === null && durationMs !== null) await waitUntil(endAt, signal);
-      while (open.size > 0) {
-        if (signal.aborted) waiting.length = 0;
-        await Promise.race(open);
-      }
+      // What waited for a place comes in while the others end. Not a race: each would be watched again at every end.
+      while (open.size > 0) await Promise.all(open);
     },
   };
 }
