@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { monotonicMs } from "./clock.ts";
 import type { Answer, Call } from "./request.ts";
 import type { UserChange } from "./window.ts";
@@ -88,6 +88,9 @@ export interface ArrivalsOptions {
   send(n: number, due: number, fire: Fire, signal: AbortSignal): Promise<unknown>;
 }
 
+/** The longest that a schedule sends without a turn for all else. */
+const TURN_MS = 10;
+
 /**
  * Sends on schedule whatever the server does. Each time it wakes it sends all that is due, so a millisecond timer
  * is no limit to the rate.
@@ -110,6 +113,7 @@ export function arrivalsDrive(options: ArrivalsOptions): Drive {
         });
         open.add(sending);
       };
+      let turnAt = monotonicMs();
       for (const offset of arrivals) {
         const due = startAt + offset;
         if (due >= endAt || next === requests || !(await waitUntil(due, signal))) break;
@@ -117,6 +121,10 @@ export function arrivalsDrive(options: ArrivalsOptions): Drive {
         const n = next++;
         if (open.size < (maxInFlight ?? Number.POSITIVE_INFINITY)) send(n, due);
         else waiting.push(() => send(n, due));
+        // Behind schedule there is no wait, and without one no answer, second or Ctrl-C is heard.
+        if (monotonicMs() - turnAt < TURN_MS) continue;
+        await nextTurn();
+        turnAt = monotonicMs();
       }
       // The load goes on to its end, though its last request may be answered before.
       if (requests === null && durationMs !== null) await waitUntil(endAt, signal);

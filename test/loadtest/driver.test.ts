@@ -15,6 +15,17 @@ function drive(options: Pick<ArrivalsOptions, "arrivals" | "maxInFlight" | "send
   });
 }
 
+test("a schedule that is never caught up with leaves answers, seconds and Ctrl-C their turn", async () => {
+  const most = 1_000_000;
+  const stop = new AbortController();
+  let sent = 0;
+  setImmediate(() => stop.abort());
+  const send = async () => void sent++;
+  await drive({ arrivals: Array.from({ length: most }, () => 0), maxInFlight: null, send }, stop);
+  expect(sent).toBeGreaterThan(0);
+  expect(sent).toBeLessThan(most);
+});
+
 test("what waits for a place is sent when one is free, and not after an interrupt", async () => {
   const stop = new AbortController();
   const sent: number[] = [];
