@@ -38,7 +38,7 @@ export interface HttpEngineOptions {
   readonly headers: Readonly<Record<string, string>>;
   /** Names on the backend; `any`: whatever it lists. */
   readonly models: readonly string[] | "any";
-  /** From the request sent to its headers, in ms. */
+  /** From the request sent to its headers, and from these to the end of an answer that is no stream, in ms. */
   readonly headersTimeoutMs: number;
   /** Between two pieces of a stream, in ms. */
   readonly idleTimeoutMs: number;
@@ -70,27 +70,39 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
     };
   }
 
+  /** What `work`, which `abort` ends, comes to within the limit. */
+  async function within<T>(
+    work: Promise<T>,
+    timeoutMs: number,
+    abort: AbortController,
+    what: string,
+  ): Promise<T> {
+    const late = setTimeout(
+      () =>
+        abort.abort(gatewayTimeout(`The backend \`${options.id}\` did not ${what} within ${timeoutMs} ms.`)),
+      timeoutMs,
+    );
+    try {
+      return await work;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
   /** Sends it and answers at the headers, within the limit. Rejects with an `ApiError`, or with the caller's reason. */
   async function send(
     request: TransportRequest,
     timeoutMs: number,
     abort: AbortController,
   ): Promise<TransportResponse> {
-    const late = setTimeout(
-      () =>
-        abort.abort(gatewayTimeout(`The backend \`${options.id}\` did not answer within ${timeoutMs} ms.`)),
-      timeoutMs,
-    );
     try {
-      const response = await options.transport(request);
+      const response = await within(options.transport(request), timeoutMs, abort, "answer");
       health = { state: "ready" };
       return response;
     } catch (thrown) {
       if (request.signal.aborted) throw request.signal.reason;
       health = { state: "failed", reason: "The backend can't be reached." };
       throw badGateway(`The backend \`${options.id}\` can't be reached.`, thrown);
-    } finally {
-      clearTimeout(late);
     }
   }
 
@@ -121,13 +133,14 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         options.headersTimeoutMs,
         abort,
       );
+      const text = () => within(upstream.text(), options.headersTimeoutMs, abort, "finish its answer");
       if (upstream.status >= 300) {
         const { status, headers } = upstream;
-        const text = withoutKey(await upstream.text());
-        throw dialect.error?.(call, status, text) ?? upstreamError(options.id, status, headers, text);
+        const said = withoutKey(await text());
+        throw dialect.error?.(call, status, said) ?? upstreamError(options.id, status, headers, said);
       }
       if (!isStream) {
-        const heard = parseAnswer(options.id, await upstream.text());
+        const heard = parseAnswer(options.id, await text());
         const answer = dialect.answer?.(call, heard) ?? heard;
         const reading = readingOf(answer, body.length);
         call.report.read = () => reading;
@@ -169,7 +182,7 @@ export function createHttpEngine(options: HttpEngineOptions): Engine {
         signal: AbortSignal.any([signal, abort.signal]),
       };
       const upstream = await send(request, LIST_TIMEOUT_MS, abort);
-      const text = await upstream.text();
+      const text = await within(upstream.text(), LIST_TIMEOUT_MS, abort, "list its models");
       if (upstream.status >= 400) throw upstreamError(options.id, upstream.status, upstream.headers, text);
       return readModels(parseAnswer(options.id, text), options.id);
     },

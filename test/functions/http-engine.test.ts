@@ -210,6 +210,23 @@ describe("a backend that fails", () => {
   });
 });
 
+describe("a backend that stops in the middle of an answer that is no stream", () => {
+  it.each([200, 500])("is a 504, and the connection is closed: after a %i", async (status) => {
+    upstream.play((response) => {
+      response.writeHead(status, { "content-type": "application/json" });
+      response.write("{");
+    });
+    const asked = upstream.next();
+    const engine = engineOn({ headersTimeoutMs: 1000 });
+    await expect(engine.respond(chatCall(MODEL, chat("x")))).rejects.toMatchObject({
+      status: 504,
+      code: "timeout",
+    });
+    await (await asked).closed;
+    expect(engine.status().active).toBe(0);
+  });
+});
+
 describe("a caller that leaves", () => {
   it("before the headers closes the backend's connection", async () => {
     upstream.play(() => {});
