@@ -69,7 +69,7 @@ export function relayStream(
   return eventStream(events, stop);
 }
 
-/** What a stream told of its tokens so far: its own usage, and the pieces of its choices. */
+/** What a stream told of its tokens so far: its own usage, and the pieces of its choices since. */
 interface Seen {
   usage: Usage | undefined;
   tokens: number;
@@ -77,9 +77,9 @@ interface Seen {
 
 /** Without usage the prompt counts from the first token on: a backend that gave none may not have computed it. */
 function readingOf({ usage, tokens }: Seen, promptTokens: number): UsageReading {
-  if (usage !== undefined) return { usage, source: "engine" };
-  const counted = tokens === 0 ? NO_USAGE : { ...NO_USAGE, promptTokens, completionTokens: tokens };
-  return { usage: counted, source: "counted" };
+  if (tokens === 0) return { usage: usage ?? NO_USAGE, source: usage === undefined ? "counted" : "engine" };
+  const known = usage ?? { ...NO_USAGE, promptTokens };
+  return { usage: { ...known, completionTokens: known.completionTokens + tokens }, source: "counted" };
 }
 
 async function* relayEvents(
@@ -114,10 +114,14 @@ async function* relayEvents(
       if (sent === undefined) continue;
       if (isError(sent)) throw streamError(withoutKey(event));
       const { chunk, usage = readUsage(chunk) } = hear(sent);
-      if (usage !== undefined) seen.usage = usage;
+      if (usage !== undefined) {
+        seen.usage = usage;
+        seen.tokens = 0;
+      }
       if (chunk === undefined) continue;
       const choices: readonly unknown[] = Array.isArray(chunk.choices) ? chunk.choices : [];
-      seen.tokens += choices.filter(hasToken).length;
+      // A usage counts the tokens that it comes with.
+      if (usage === undefined) seen.tokens += choices.filter(hasToken).length;
       for (const choice of choices) {
         const isLast = hasFinishReason(choice);
         isFinished ||= isLast;

@@ -96,6 +96,16 @@ describe("a relayed stream", () => {
     expect(call.report.read()).toMatchObject({ source: "counted", usage: { completionTokens: 4 } });
   });
 
+  it("counts what came after the last usage, where a stream ends before the next", async () => {
+    const opening = { ...OPENING, usage: { prompt_tokens: 9, completion_tokens: 0, total_tokens: 9 } };
+    const { call, response } = relay([opening, ...TEXT.slice(1)]);
+    expect((await readStream(response)).error).toBeDefined();
+    expect(call.report.read()).toMatchObject({
+      source: "counted",
+      usage: { promptTokens: 9, completionTokens: 2 },
+    });
+  });
+
   it("fills in what peers leave out of their chunks", async () => {
     const bare = {
       ...OPENING,
