@@ -67,6 +67,10 @@ const OWN_FLAGS = [
   "--headless",
 ];
 
+const FATAL = /EngineDeadError|Engine core proc .* died unexpectedly|EngineCore encountered a fatal error/;
+/** In lines of these levels stands what clients sent: prompts, names of fields. */
+const NO_ERROR = /^(\([^)]*\) )?(DEBUG|INFO|WARNING)\b/;
+
 /** vLLM as a process of ours. */
 export function vllmKit(options: VllmOptions): EngineKit {
   return {
@@ -76,8 +80,7 @@ export function vllmKit(options: VllmOptions): EngineKit {
     dialect: () => vllmDialect,
     progressOf: vllmProgress,
     // It ends by itself some seconds after; those who wait needn't.
-    isFatal: (line) =>
-      /EngineDeadError|Engine core proc .* died unexpectedly|EngineCore encountered a fatal error/.test(line),
+    isFatal: (line) => FATAL.test(line) && !NO_ERROR.test(line),
   };
 }
 

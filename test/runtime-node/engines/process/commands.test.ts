@@ -176,6 +176,28 @@ describe("the others' arguments", () => {
   });
 });
 
+describe("a line of vLLM after which it is of no use", () => {
+  const install = { python: "/v/bin/python", version: "0.33.0" };
+  const { isFatal } = vllmKit({ install, settings: {}, isWsl: false, isCpu: false });
+
+  it.each([
+    "(APIServer pid=1) ERROR 10-20 03:20:50 [async_llm.py:485] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.",
+    "(EngineCore_DP0 pid=2) ERROR 10-20 03:20:50 [core.py:710] EngineCore encountered a fatal error.",
+    "ERROR 10-20 03:20:50 [core_client.py:564] Engine core proc EngineCore_DP0 died unexpectedly, shutting down client.",
+    "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.",
+  ])("is its own: %s", (line) => {
+    expect(isFatal(line)).toBe(true);
+  });
+
+  it.each([
+    "(APIServer pid=1) INFO 10-20 03:20:50 [logger.py:40] Received request cmpl-1: prompt: 'ERROR EngineDeadError: x'",
+    "WARNING 10-20 03:20:50 [protocol.py:51] The following fields were present in the request but ignored: {'EngineDeadError'}",
+    "(APIServer pid=1) DEBUG 10-20 03:20:50 [protocol.py:73] The following fields were present in the request but ignored: {'EngineDeadError'}",
+  ])("is none that only repeats what a client sent: %s", (line) => {
+    expect(isFatal(line)).toBe(false);
+  });
+});
+
 describe("the stages of a start", () => {
   it.each([
     [
