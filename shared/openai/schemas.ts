@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { modelName } from "../config-values.ts";
 import { type ApiError, invalidRequest } from "./errors.ts";
 
 /**
@@ -36,7 +37,7 @@ const askedUsage = optional(z.looseObject({ include_cost: optional(z.boolean()) 
 
 /** What both chat and text completions take. `top_k` and `min_p` are the extras every engine here knows. */
 const generationFields = {
-  model: z.string().min(1),
+  model: modelName,
   frequency_penalty: optional(z.number().min(-2).max(2)),
   presence_penalty: optional(z.number().min(-2).max(2)),
   logit_bias: logitBias,
@@ -157,7 +158,7 @@ const MAX_INPUTS = 2048;
 const inputText = z.string().min(1, { error: "an input must not be empty" });
 
 export const embeddingRequest = z.looseObject({
-  model: z.string().min(1),
+  model: modelName,
   input: z.union(
     [
       inputText,

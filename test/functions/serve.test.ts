@@ -433,6 +433,24 @@ describe("where nobody says how many tokens a chat may have", () => {
   });
 });
 
+it.each([
+  ["longer than any", "m".repeat(257)],
+  ["with a NUL, which PostgreSQL keeps in no text", "a\u0000b"],
+])("a model's name is written down where a backend takes any: not one that is %s", async (_, model) => {
+  const engine = recording();
+  const app = testApp({ engines: [{ engine, serves: "any", price: PRICE }] });
+  for (const [path, body] of [
+    [CHAT, chat("x", { model })],
+    ["/v1/completions", { model, prompt: "x" }],
+    ["/v1/embeddings", { model, input: "x" }],
+  ] as const) {
+    const refused = await app.post(path, body);
+    expect(refused.status).toBe(400);
+    expect((await refused.json()).error).toMatchObject({ param: "model" });
+  }
+  expect([app.holds, engine.calls]).toEqual([[], []]);
+});
+
 describe("what goes wrong inside", () => {
   const SECRET = "sk-verysecret at /home/me/app.ts";
   it.each([false, true])("is a 500 that tells nothing of it (stream: %s)", async (stream) => {
