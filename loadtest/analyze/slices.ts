@@ -10,6 +10,7 @@ const MEASURES = {
   tpotP50: { better: "lower", isTail: false },
   e2eP50: { better: "lower", isTail: false },
   e2eP95: { better: "lower", isTail: true },
+  successRate: { better: "higher", isTail: false },
 } as const satisfies Record<string, Pick<Paired, "better" | "isTail">>;
 
 export type MeasureName = keyof typeof MEASURES;
@@ -25,6 +26,7 @@ const NAMES: readonly MeasureName[] = [
   "tpotP50",
   "e2eP50",
   "e2eP95",
+  "successRate",
 ];
 
 /** The series' percentiles are of the last 10 s: every tenth of them shares nothing with the one before. */
@@ -39,16 +41,18 @@ export function pairsOf(a: readonly Slice[], b: readonly Slice[]): readonly Name
   return NAMES.map((name) => ({ name, ...MEASURES[name], a: values(a, name), b: values(b, name) }));
 }
 
-/** A slice that was measured on its own. */
-export function sliceOf({ requestsPerSecond, tokensPerSecond, metrics }: Summary): Slice {
+/** A slice that was measured on its own. Requests that fail are no throughput: failing at once is not fast. */
+export function sliceOf(summary: Summary): Slice {
+  const { requests, failures, tokensPerSecond, metrics } = summary;
   return {
-    requestsPerSecond,
+    requestsPerSecond: summary.requestsPerSecond - summary.failuresPerSecond,
     tokensPerSecond: tokensPerSecond.completion,
     ttftP50: metrics.ttft?.p50,
     ttftP95: metrics.ttft?.p95,
     tpotP50: metrics.tpot?.p50,
     e2eP50: metrics.e2e?.p50,
     e2eP95: metrics.e2e?.p95,
+    successRate: 100 * (1 - failures / requests),
   };
 }
 
@@ -70,14 +74,17 @@ function tensOf(series: readonly SeriesPoint[]): readonly Slice[] {
   return Array.from({ length: Math.floor(measured.length / SECONDS) }, (_, at) => {
     const seconds = measured.slice(at * SECONDS, (at + 1) * SECONDS);
     const last = seconds.at(-1);
+    const ended = mean(seconds.map((each) => each.requestsPerSecond));
+    const failed = mean(seconds.map((each) => each.failuresPerSecond));
     return {
-      requestsPerSecond: mean(seconds.map((each) => each.requestsPerSecond)),
+      requestsPerSecond: ended - failed,
       tokensPerSecond: mean(seconds.map((each) => each.tokensPerSecond)),
       ttftP50: last?.ttft?.p50,
       ttftP95: last?.ttft?.p95,
       tpotP50: undefined,
       e2eP50: last?.e2e?.p50,
       e2eP95: last?.e2e?.p95,
+      successRate: 100 * (1 - failed / ended),
     };
   });
 }
@@ -97,6 +104,7 @@ function joined(tens: readonly Slice[]): readonly Slice[] {
       tpotP50: of("tpotP50"),
       e2eP50: of("e2eP50"),
       e2eP95: of("e2eP95"),
+      successRate: of("successRate"),
     };
   });
 }

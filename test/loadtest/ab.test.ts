@@ -129,5 +129,5 @@ function recording(keep: (side: Side, pair: number) => void) {
 
 function sliceWith(e2eP50: number): Slice {
   const rates = { requestsPerSecond: 400 / e2eP50, tokensPerSecond: 4000 / e2eP50 };
-  return { ...rates, ttftP50: 20, ttftP95: 30, tpotP50: 5, e2eP50, e2eP95: 60 };
+  return { ...rates, ttftP50: 20, ttftP95: 30, tpotP50: 5, e2eP50, e2eP95: 60, successRate: 100 };
 }

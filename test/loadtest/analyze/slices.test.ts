@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { comparePairs, overall } from "../../../loadtest/analyze/pairs.ts";
-import { pairedSlices } from "../../../loadtest/analyze/slices.ts";
+import { pairedSlices, pairsOf, sliceOf } from "../../../loadtest/analyze/slices.ts";
 import { madeResult } from "../report/made-result.ts";
 
 const DELTA = 0.05;
@@ -12,7 +12,8 @@ describe("pairedSlices", () => {
     const [requests, , , ttftP95] = pairedSlices(series, series);
     expect(requests?.a).toHaveLength(7);
     const first = series.slice(10, 20);
-    expect(requests?.a[0]).toBeCloseTo(first.reduce((sum, each) => sum + each.requestsPerSecond, 0) / 10);
+    const good = first.map((each) => each.requestsPerSecond - each.failuresPerSecond);
+    expect(requests?.a[0]).toBeCloseTo(good.reduce((sum, each) => sum + each, 0) / 10);
     expect(ttftP95?.a[0]).toBe(first[9]?.ttft?.p95);
   });
 
@@ -25,6 +26,38 @@ describe("pairedSlices", () => {
     const long = madeResult({ seconds: 90 }).series;
     expect(pairedSlices(long, madeResult({ seconds: 60 }).series)[0]?.b).toHaveLength(4);
     expect(pairedSlices(long, madeResult({ seconds: 15 }).series)).toEqual([]);
+  });
+});
+
+describe("failures", () => {
+  it("are no throughput: a server that fails at once is not faster", () => {
+    const { aggregated } = madeResult();
+    const failing = {
+      ...aggregated,
+      requests: 1000,
+      failures: 500,
+      requestsPerSecond: 50,
+      failuresPerSecond: 25,
+    };
+    expect(sliceOf(failing)).toMatchObject({ requestsPerSecond: 25, successRate: 50 });
+  });
+
+  it("make one server worse than another that answers as fast", () => {
+    const { aggregated } = madeResult({ failuresPerSecond: 0 });
+    const failing = { ...aggregated, requests: aggregated.requests * 2, failures: aggregated.requests };
+    const slices = (summary: typeof aggregated) => Array.from({ length: 8 }, () => sliceOf(summary));
+    const ratios = comparePairs(pairsOf(slices(aggregated), slices(failing)), { delta: DELTA });
+    expect(ratios.filter(({ verdict }) => verdict === "worse").map(({ name }) => name)).toEqual([
+      "successRate",
+    ]);
+  });
+
+  it("count in stored runs too", () => {
+    const calm = madeResult({ failuresPerSecond: 0 }).series;
+    const failing = calm.map((second) => ({ ...second, failuresPerSecond: second.requestsPerSecond / 2 }));
+    const ratios = comparePairs(pairedSlices(calm, failing), { delta: DELTA });
+    const worse = ratios.filter(({ verdict }) => verdict === "worse").map(({ name }) => name);
+    expect(worse).toEqual(["requestsPerSecond", "successRate"]);
   });
 });
 
