@@ -25,9 +25,10 @@ export interface LocustLine {
   readonly failures: number;
   readonly requestsPerSecond: number;
   readonly mean: number;
-  readonly p50: number;
-  readonly p95: number;
-  readonly p99: number;
+  /** Undefined where nothing was asked. */
+  readonly p50: number | undefined;
+  readonly p95: number | undefined;
+  readonly p99: number | undefined;
   readonly max: number;
 }
 
@@ -60,8 +61,8 @@ export function locustOverview({ aggregated }: LocustRun, say: Say): Table {
     [say("successRate"), requests === 0 ? "–" : `${((1 - failures / requests) * 100).toFixed(2)} %`],
     [say("requestsPerSecond"), figure(requestsPerSecond)],
     [say("meanMs"), figure(mean)],
-    ["p95 ms", figure(p95)],
-    ["p99 ms", figure(p99)],
+    ["p95 ms", known(p95)],
+    ["p99 ms", known(p99)],
   ];
   return { title: say("overview"), head: [], rows: lines.map((line) => line.map(plain)) };
 }
@@ -72,7 +73,7 @@ export function locustTables({ endpoints, aggregated, failures }: LocustRun, say
     plain(String(line.requests)),
     toned(String(line.failures), line.failures > 0 ? "bad" : "plain"),
     ...[line.requestsPerSecond, line.mean, line.p50, line.p95, line.p99, line.max].map((value) =>
-      plain(figure(value)),
+      plain(known(value)),
     ),
   ]);
   const times = [say("requestsPerSecond"), say("meanMs"), "p50", "p95", "p99", say("max")];
@@ -93,6 +94,10 @@ export function locustTables({ endpoints, aggregated, failures }: LocustRun, say
   ];
 }
 
+function known(value: number | undefined): string {
+  return value === undefined ? "–" : figure(value);
+}
+
 function lineOf(row: Row): LocustLine {
   return {
     method: row.get("Type") ?? "",
@@ -101,9 +106,9 @@ function lineOf(row: Row): LocustLine {
     failures: number(row, "Failure Count"),
     requestsPerSecond: number(row, "Requests/s"),
     mean: number(row, "Average Response Time"),
-    p50: number(row, "50%"),
-    p95: number(row, "95%"),
-    p99: number(row, "99%"),
+    p50: optional(row, "50%"),
+    p95: optional(row, "95%"),
+    p99: optional(row, "99%"),
     max: number(row, "Max Response Time"),
   };
 }

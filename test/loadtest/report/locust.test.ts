@@ -1,11 +1,13 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tableText } from "../../../loadtest/report/console.ts";
 import { historyCsv, statsCsv } from "../../../loadtest/report/csv.ts";
 import { drawingOf } from "../../../loadtest/report/drawing.ts";
-import { readLocust } from "../../../loadtest/report/locust.ts";
+import { locustOverview, locustTables, readLocust } from "../../../loadtest/report/locust.ts";
+import { speak } from "../../../loadtest/report/words.ts";
 import { madeResult } from "./made-result.ts";
 
 /** Recorded from Locust 2.47.0: 10 users for 12 s against a server that sometimes says 503. */
@@ -53,6 +55,28 @@ describe("readLocust", () => {
       expect(trend(drawing.moments)).toEqual(trend(own.moments));
       expect(failures).toEqual([]);
     });
+  });
+
+  it("reads a run in which nothing was asked", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "sluice-locust-"));
+    const [stats = ""] = (await readFile(`${RECORDED}_stats.csv`, "utf8")).split(/\r?\n/, 1);
+    const [history = ""] = (await readFile(`${RECORDED}_stats_history.csv`, "utf8")).split(/\r?\n/, 1);
+    const none = Array(11).fill("N/A").join();
+    try {
+      await writeFile(join(dir, "x_stats.csv"), `${stats}\n,Aggregated,0,0,0,0.0,0,0,0,0.0,0.0,${none}\n`);
+      await writeFile(
+        join(dir, "x_stats_history.csv"),
+        `${history}\n1764000000,0,,Aggregated,0.000000,0.000000,${none},0,0,0,0.0,0,0,0\n`,
+      );
+      const run = await readLocust(join(dir, "x"));
+      expect(run.aggregated).toMatchObject({ requests: 0, p50: undefined, p99: undefined });
+      const text = [locustOverview(run, speak("en")), ...locustTables(run, speak("en"))]
+        .map(tableText)
+        .join();
+      expect(text).toMatch(/p99 ms +│ –/);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 
   it("says which file is missing, and which column", async () => {
