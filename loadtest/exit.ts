@@ -9,6 +9,12 @@ export class DeadTargetError extends Error {}
 
 /** Of what a command threw; 1 for what no user could have caused. */
 export function exitCodeFor(error: unknown): number {
-  if (error instanceof InputError) return EXIT.badInput;
+  if (error instanceof InputError || isRefusedPath(error)) return EXIT.badInput;
   return error instanceof DeadTargetError ? EXIT.dead : EXIT.sloBroken;
+}
+
+/** A folder or file of `--out` that can't be made. */
+function isRefusedPath(error: unknown): boolean {
+  const syscall = error instanceof Error && "path" in error && "syscall" in error ? error.syscall : undefined;
+  return syscall === "mkdir" || syscall === "open";
 }

@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
+import { InputError } from "../exit.ts";
 import { startMock } from "../mock.ts";
 import { MOCK_FAULTS, type MockFault } from "../mock-faults.ts";
 import { delayMs, integer } from "./flags.ts";
@@ -49,8 +50,7 @@ export function configureMock(command: Command): void {
 
 async function mock(flags: MockFlags): Promise<void> {
   const { host, port, ttft, itl, tokens, tokensPerChunk, reasoning, usage, fault, errorRate } = flags;
-  if (reasoning > tokens)
-    throw new InvalidArgumentError(`--reasoning ${reasoning} is more than --tokens ${tokens}`);
+  if (reasoning > tokens) throw new InputError(`--reasoning ${reasoning} is more than --tokens ${tokens}`);
   const server = await startMock({
     host,
     port,

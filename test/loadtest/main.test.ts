@@ -58,6 +58,13 @@ describe("the exit code", () => {
     expect(flag).toMatchObject({ code: 2, err: expect.stringMatching(/--users/) });
     const file = await loadtest(["replay", "--file", MAIN]);
     expect(file).toMatchObject({ code: 2, err: expect.stringMatching(/main\.ts:1/) });
+    const mock = await loadtest(["mock", "--tokens", "2", "--reasoning", "5"]);
+    expect(mock).toMatchObject({ code: 2, err: expect.stringMatching(/--reasoning 5/) });
+    const out = join(MAIN, "out");
+    const folder = await withMock({}, (url) =>
+      loadtest(["rate", url, "--rps", "20", "--requests", "1", "--quiet", "--out", out]),
+    );
+    expect(folder).toMatchObject({ code: 2, err: expect.stringContaining(out) });
   });
 
   test("is 4 where the server is down at the start", async () => {
