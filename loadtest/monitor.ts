@@ -20,13 +20,14 @@ export interface MemoryGrowth {
 type MemorySample = Pick<Sample, "at" | "rssBytes">;
 
 /**
- * The most that the process took by `until` (Unix ms), the end of its warm-up; undefined until enough samples were
- * taken. The most, since garbage collection makes a saw: here from 530 to 680 MiB with a period of a minute under
+ * The most that the process took by `until` (Unix ms), the end of its warm-up, or in as many samples as it takes;
+ * undefined until those were taken. The most, since garbage collection makes a saw: here from 530 to 680 MiB with a period of a minute under
  * steady load, measured 2026-11-25. Read it while these samples are in the monitor's window, and keep it.
  */
 export function memoryBaseline(samples: readonly MemorySample[], until: number): number | undefined {
-  const warmingUp = bytesOf(samples.filter(({ at }) => at <= until));
-  return warmingUp.length < STEADY_SAMPLES ? undefined : Math.max(...warmingUp);
+  const warmingUp = bytesOf(samples.filter(({ at }) => at <= until)).length;
+  const taken = bytesOf(samples).slice(0, Math.max(warmingUp, STEADY_SAMPLES));
+  return taken.length < STEADY_SAMPLES ? undefined : Math.max(...taken);
 }
 
 /** What has come on top of the baseline, by the median of the last samples; undefined before the first one. */

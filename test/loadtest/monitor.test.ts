@@ -14,6 +14,10 @@ describe("the memory check", () => {
     expect(memoryBaseline(samples, 5000)).toBe(520 * MIB);
   });
 
+  it("takes its first samples for the warm-up where that is shorter than enough of them", () => {
+    expect(memoryBaseline(memoryOf(300, 310, 520, 480, 500, 900), 2000)).toBe(520 * MIB);
+  });
+
   it("has no baseline before there were enough samples", () => {
     expect(memoryBaseline(memoryOf(500, 500, 500, 500), 5000)).toBeUndefined();
     expect(memoryBaseline(memoryOf(500, null, null, null, null, null), 5000)).toBeUndefined();
