@@ -97,8 +97,9 @@ function scoreOf(
 export function createDraw({ seed, ...sampling }: Sampling) {
   const random = createRandom(seed);
   return (logits: ReadonlyMap<Token, number>, generated: readonly Token[]): Token => {
+    const counts = hasPenalties(sampling) ? countEach(generated) : NO_COUNTS;
     const sorted = [...logits]
-      .map(([token, logit]) => ({ token, logit: logit + adjustment(sampling, token, generated) }))
+      .map(([token, logit]) => ({ token, logit: logit + adjustment(sampling, token, counts) }))
       .sort((a, b) => b.logit - a.logit);
     const [best] = sorted;
     if (best === undefined) throw new Error("The vocabulary is empty.");
@@ -123,11 +124,23 @@ interface Candidate {
 /** OpenAI's bias that bans a token. */
 const BAN = -100;
 
-function adjustment(sampling: Omit<Sampling, "seed">, token: Token, generated: readonly Token[]): number {
+const NO_COUNTS: ReadonlyMap<Token, number> = new Map();
+
+/** Once a draw: counted anew for each token of a vocabulary, a long answer stopped the process for seconds at every token. */
+function countEach(tokens: readonly Token[]): ReadonlyMap<Token, number> {
+  const counts = new Map<Token, number>();
+  for (const token of tokens) counts.set(token, (counts.get(token) ?? 0) + 1);
+  return counts;
+}
+
+function adjustment(
+  sampling: Omit<Sampling, "seed">,
+  token: Token,
+  counts: ReadonlyMap<Token, number>,
+): number {
   const bias = sampling.logitBias.get(token) ?? 0;
   if (bias <= BAN) return Number.NEGATIVE_INFINITY;
-  if (!hasPenalties(sampling)) return bias;
-  const count = generated.filter((each) => each === token).length;
+  const count = counts.get(token) ?? 0;
   return bias - count * sampling.frequencyPenalty - (count > 0 ? sampling.presencePenalty : 0);
 }
 
