@@ -65,7 +65,9 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** One pool of connections to one server. Nothing is retried, and no request shares a connection. */
 export function createClient(options: ClientOptions): Client {
   const { origin, pathPrefix = "", connections, headers, timeoutMs } = options;
-  const pool = new Pool(origin, { connections, pipelining: 1, connect: { timeout: timeoutMs } });
+  // HTTP/2 would put requests on one connection, and let the first wait for what the server speaks before all others.
+  const connect = { timeout: timeoutMs };
+  const pool = new Pool(origin, { connections, pipelining: 1, allowH2: false, connect });
   let endedAs: FailureKind | undefined;
 
   return {

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { monotonicMs } from "../../loadtest/clock.ts";
 import { latenciesOf, recordOf, tokenGaps } from "../../loadtest/latencies.ts";
@@ -63,6 +65,32 @@ test("a server that isn't there is a failure to connect", async () => {
   const { failure } = await client.send(getCall("/health", "/health"), monotonicMs());
   await client.close();
   expect(failure?.kind).toBe("connect");
+});
+
+test("a server behind TLS is asked for HTTP/1.1 alone: in HTTP/2 requests would share a connection", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const hello = new Promise<Buffer>((heard) => {
+    server.once("connection", (socket) =>
+      socket.once("data", (bytes) => {
+        heard(bytes);
+        socket.destroy();
+      }),
+    );
+  });
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : 0;
+  const origin = `https://127.0.0.1:${port}`;
+  const client = createClient({ origin, connections: null, headers: {}, timeoutMs: PATIENT_MS });
+  const [protocols, { failure }] = await Promise.all([
+    hello,
+    client.send(getCall("/health", "/health"), monotonicMs()),
+  ]);
+  await client.close();
+  server.close();
+  expect(failure?.kind).toBe("connect");
+  expect(protocols.includes("\x08http/1.1")).toBe(true);
+  expect(protocols.includes("\x02h2")).toBe(false);
 });
 
 test("what is ended by the load tester carries its reason, in flight or still waiting for a connection", async () => {
