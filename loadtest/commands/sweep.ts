@@ -76,7 +76,7 @@ async function sweep(target: string, flags: SweepFlags): Promise<void> {
       );
       live.stop();
       if (measured.wasInterrupted && steps.length > 0) break;
-      steps.push({ load, planned, measured, point: pointOf(load, measured) });
+      steps.push({ load, planned, measured, point: pointOf(ladder, load, measured) });
       if (measured.wasInterrupted) break;
     }
     const result = await resultOfSweep(session, ladder, steps);
@@ -107,12 +107,12 @@ async function resultOfSweep(session: Session, ladder: Sweep, steps: readonly St
   );
 }
 
-function pointOf(load: number, measured: Measured): SweepPoint {
+function pointOf({ over }: Sweep, load: number, measured: Measured): SweepPoint {
   const { aggregated, achieved, goodput, slo, isSteady, verdict } = measured;
   const metrics = Object.entries(aggregated.metrics).map(([name, { hdr: _, ...figures }]) => [name, figures]);
   return {
     load,
-    achieved: achieved.inFlight,
+    achieved: over === "rate" ? achieved.requestsPerSecond : achieved.inFlight,
     requestsPerSecond: aggregated.requestsPerSecond,
     tokensPerSecond: aggregated.tokensPerSecond.completion,
     goodput,

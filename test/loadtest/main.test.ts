@@ -148,6 +148,14 @@ describe("a run", () => {
     expect(result.aggregated.tokens.completion).toBe(3 + 3 * 2);
   });
 
+  test("a sweep over rates says at each step what was really sent", async () => {
+    const out = join(home, "rates");
+    const flags = ["--rps", "20..21", "--arrivals", "constant", "--time", "1s", "--out", out, "--quiet"];
+    await withMock({ tokens: 1 }, (url) => loadtest(["sweep", url, ...flags]));
+    const [point] = (await resultIn(out)).sweep?.points ?? [];
+    expect((point?.achieved ?? 0) / (point?.load ?? 1)).toBeCloseTo(1, 0);
+  });
+
   test("a sweep finds the highest concurrency that holds, and keeps every step", async () => {
     const out = join(home, "sweep");
     const slo = ["--slo", "success=95%"];
