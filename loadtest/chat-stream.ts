@@ -175,10 +175,11 @@ export function usageOf(value: unknown): Usage | null {
   };
 }
 
-/** The message of an OpenAI error, cut to a line. */
+/** The message of an OpenAI error, cut to a line. It is shown on a terminal, which a server must not steer. */
 export function errorText(error: unknown): string {
   const message = typeof error === "object" && error !== null ? Reflect.get(error, "message") : error;
-  return (typeof message === "string" ? message : "no message").split("\n", 1).join("").slice(0, 200);
+  const [line = ""] = (typeof message === "string" ? message : "no message").split(/[\r\n]/, 1);
+  return line.replaceAll(/\p{Cc}+/gu, " ").slice(0, 200);
 }
 
 function emptyStream(): ChatStream {

@@ -105,3 +105,8 @@ test.each([
 ])("a stream that fails as %s is no success", (kind, text) => {
   expect(failureAtEnd(read(text))?.kind).toBe(kind);
 });
+
+test("an error's words can't steer the terminal that shows them", () => {
+  const stream = read(sse({ error: { message: "out of\u001b[2J\u0007memory\r\nand more" } }));
+  expect(stream.failure?.error).toBe("out of [2J memory");
+});
