@@ -47,7 +47,8 @@ const SURE = 10;
 /** A percentile in ms, marked where fewer than 10 values lie beyond it: chance decides those. */
 export function percentile(of: Distribution, key: (typeof PERCENTILES)[number][0]): string {
   const [, share] = PERCENTILES.find(([name]) => name === key) ?? [key, 50];
-  const beyond = of.count * (1 - share / 100);
+  // Rounded, as 100 - 99.9 is a little less than 0.1.
+  const beyond = Math.round(of.count * (100 - share) * 1e6) / 1e8;
   return `${beyond < SURE ? "~" : ""}${figure(of[key])}`;
 }
 
