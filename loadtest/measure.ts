@@ -35,7 +35,7 @@ export interface MeasureHooks {
   readonly signal?: AbortSignal;
   onRecord?(record: RequestRecord): void;
   onSecond?(point: SeriesPoint): void;
-  /** Mean of the server's or the machine's CPU since a moment (Unix ms), for objectives on it. */
+  /** Mean of the machine's CPU since a moment (Unix ms), for objectives on it. */
   cpuPercentSince?(since: number): number | undefined;
 }
 

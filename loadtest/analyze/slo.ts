@@ -25,7 +25,7 @@ export interface Figures {
   /** Share of attempted requests, 0 to 1, and good ones a second. */
   readonly goodput: { readonly share: number; readonly requestsPerSecond: number };
   readonly metrics: Partial<Record<Metric, Omit<Distribution, "hdr">>>;
-  /** Of the server's process, or of this machine, over the window; undefined when nobody sampled it. */
+  /** Of this machine, of all its CPUs, over the window; undefined when nobody sampled it. */
   readonly cpuPercent: number | undefined;
 }
 
