@@ -43,13 +43,15 @@ export function pairsOf(a: readonly Slice[], b: readonly Slice[]): readonly Name
 
 /** A slice that was measured on its own. Requests that fail are no throughput: failing at once is not fast. */
 export function sliceOf(summary: Summary): Slice {
-  const { requests, failures, tokensPerSecond, metrics } = summary;
+  const { requests, failures, tokenSource, tokensPerSecond, metrics } = summary;
+  // Where a server tells of no tokens chunks were counted, and another's may hold more or fewer.
+  const hasTokens = tokenSource !== "chunks";
   return {
     requestsPerSecond: summary.requestsPerSecond - summary.failuresPerSecond,
-    tokensPerSecond: tokensPerSecond.completion,
+    tokensPerSecond: hasTokens ? tokensPerSecond.completion : undefined,
     ttftP50: metrics.ttft?.p50,
     ttftP95: metrics.ttft?.p95,
-    tpotP50: metrics.tpot?.p50,
+    tpotP50: hasTokens ? metrics.tpot?.p50 : undefined,
     e2eP50: metrics.e2e?.p50,
     e2eP95: metrics.e2e?.p95,
     successRate: 100 * (1 - failures / requests),

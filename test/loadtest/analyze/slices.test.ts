@@ -29,6 +29,16 @@ describe("pairedSlices", () => {
   });
 });
 
+it("compares no chunks as tokens: servers put different numbers of tokens into one", () => {
+  const { aggregated } = madeResult();
+  expect(sliceOf(aggregated).tokensPerSecond).toBeGreaterThan(0);
+  expect(sliceOf({ ...aggregated, tokenSource: "chunks" })).toMatchObject({
+    tokensPerSecond: undefined,
+    tpotP50: undefined,
+    ttftP50: aggregated.metrics.ttft?.p50,
+  });
+});
+
 describe("failures", () => {
   it("are no throughput: a server that fails at once is not faster", () => {
     const { aggregated } = madeResult();
