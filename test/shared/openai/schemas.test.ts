@@ -168,6 +168,43 @@ describe("a refusal names the field as OpenAI writes it", () => {
   });
 });
 
+describe("a body of many faults is not read on after the first", () => {
+  it.each([
+    ["messages", chatRequest, (items: unknown) => chat({ messages: items })],
+    ["content", chatRequest, (items: unknown) => chat({ messages: [{ role: "user", content: items }] })],
+    ["tools", chatRequest, (items: unknown) => chat({ tools: items })],
+    ["prompt", completionRequest, (items: unknown) => completion({ prompt: items })],
+    ["input", embeddingRequest, (items: unknown) => ({ model: "m", input: items })],
+  ])("%s", (_, schema: z.ZodObject, bodyWith) => {
+    let reads = 0;
+    const items: unknown[] = [{}];
+    Object.defineProperty(items, 1, {
+      enumerable: true,
+      get: () => {
+        reads++;
+        return {};
+      },
+    });
+    refusalOf(schema, bodyWith(items));
+    expect(reads).toBe(0);
+  });
+
+  it.each([
+    ["logit_bias", "x", 1],
+    ["logit_bias", "1", 101],
+    ["metadata", "x", 1],
+  ])("%s", (name, key, bad) => {
+    let reads = 0;
+    const entries: Record<string, unknown> = {};
+    Object.defineProperties(entries, {
+      [key]: { enumerable: true, value: bad },
+      z: { enumerable: true, get: () => reads++ },
+    });
+    expect(refusalOf(chatRequest, chat({ [name]: entries })).param).toBe(`${name}.${key}`);
+    expect(reads).toBe(0);
+  });
+});
+
 describe("messages take every role and content that OpenAI has", () => {
   it.each([
     [{ role: "developer", content: "x" }],
