@@ -57,9 +57,14 @@ async function serve(flags: ServeFlags): Promise<void> {
 
   await local?.initialize();
   const server = await listen(() => startServer({ config, local, store, platform, log }), config);
-  stopOnSignal(server, log);
-  // It listens before its models are there: until then they answer 503 with a time to retry.
-  if (local !== undefined && choice !== undefined) await loadModels(local, choice, config);
+  const stopping = stopOnSignal(server, log);
+  try {
+    // It listens before its models are there: until then they answer 503 with a time to retry.
+    if (local !== undefined && choice !== undefined) await loadModels(local, choice, config);
+  } catch (error) {
+    if (stopping.aborted) return; // A load that the stop cut off is no failure: the drain ends this process.
+    throw error;
+  }
   process.stdout.write(
     banner({
       version: pkg.version,
@@ -144,8 +149,9 @@ async function listen(start: () => Promise<RunningServer>, config: Config): Prom
   }
 }
 
-/** The first signal drains and exits with 0; a second one ends at once. */
-function stopOnSignal(server: RunningServer, log: Log): void {
+/** The first signal, which aborts what is returned, drains and exits with 0; a second one ends at once. */
+function stopOnSignal(server: RunningServer, log: Log): AbortSignal {
+  const stopping = new AbortController();
   let firstAt: number | undefined;
   const stop = (signal: NodeJS.Signals) => {
     const now = performance.now();
@@ -154,6 +160,7 @@ function stopOnSignal(server: RunningServer, log: Log): void {
       return;
     }
     firstAt = now;
+    stopping.abort();
     log.info("stopping", { signal });
     server.close().then(
       () => process.exit(0),
@@ -165,4 +172,5 @@ function stopOnSignal(server: RunningServer, log: Log): void {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  return stopping.signal;
 }

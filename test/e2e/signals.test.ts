@@ -1,6 +1,11 @@
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
+import { processFacts } from "../../runtime-node/engines/process-group.ts";
 import { readEvents } from "../../shared/openai/sse.ts";
-import { type Sluice, startSluice } from "../harness/sluice.ts";
+import { runSluice, type Sluice, startSluice } from "../harness/sluice.ts";
+import { eventually } from "../harness/wire.ts";
 
 const started: Sluice[] = [];
 afterEach(async () => {
@@ -50,6 +55,32 @@ it("on SIGTERM finishes streams in flight, refuses new requests with 503, and ex
     choices: [{ finish_reason: expect.stringMatching(/length|stop/) }],
   });
   expect(await server.ended).toBe(0);
+});
+
+it("exits with 0 also when it is told to stop while it loads its models, and leaves no engine behind", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-signals-"));
+  const command = join(folder, "llama-server");
+  writeFileSync(command, '#!/bin/sh\necho $$ > "$0.pid"\nexec sleep 600\n', { mode: 0o755 });
+  const config = join(folder, "sluice.yaml");
+  writeFileSync(
+    config,
+    JSON.stringify({
+      host: "127.0.0.1",
+      port: 0,
+      engine: "llama_server",
+      llamaServer: { command },
+      downloads: { cacheDir: folder },
+    }),
+  );
+  const server = runSluice(["serve", "--config", config]);
+  started.push(server);
+  const pidText = () => readFileSync(`${command}.pid`, "utf8");
+  await eventually(() => expect(pidText()).toMatch(/^\d+\n$/));
+  const pid = Number(pidText());
+  server.child.kill("SIGTERM");
+  expect(await server.ended).toBe(0);
+  expect(server.output()).not.toContain("can't load");
+  expect(await processFacts(pid)).toBeUndefined();
 });
 
 it("ends at once on a second signal", async () => {
