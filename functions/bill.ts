@@ -91,6 +91,15 @@ export function openBill(deps: Deps, options: BillOptions): Bill {
         isFree: outcome === "client_aborted" && target.backend?.onAbort === "free",
       };
       try {
+        if (costNanoUsd(hold.price, settlement.usage) > hold.amount) {
+          const { engine, usage } = settlement;
+          deps.log.warn("more than was held: billed at that", {
+            requestId: options.requestId,
+            engine: target.backend?.id ?? engine,
+            heldTokens: hold.tokens,
+            ...usage,
+          });
+        }
         await write(settlement);
       } catch (error) {
         deps.log.error("ledger failed", { requestId: options.requestId, error: String(error) });

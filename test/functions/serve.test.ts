@@ -3,9 +3,9 @@ import { LEASE_MS } from "../../functions/admit.ts";
 import type { Engine, EngineCall } from "../../shared/engine.ts";
 import type { Ledger } from "../../shared/ledger.ts";
 import { ApiError } from "../../shared/openai/errors.ts";
-import type { Usage } from "../../shared/openai/usage.ts";
+import { NO_USAGE, type Usage } from "../../shared/openai/usage.ts";
 import { FREE, toPrice, worstCaseNanoUsd } from "../../shared/pricing.ts";
-import { dummy, entryOf, memoryStore, PREPAID, testApp } from "../harness/app.ts";
+import { dummy, entryOf, memoryStore, PREPAID, PREPAID_KEY, testApp } from "../harness/app.ts";
 import { chat, eventsOf, gate, MODEL, readStream } from "../harness/wire.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -209,6 +209,25 @@ describe("money", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it("is never more than was held; an engine that passed the cap it was sent is logged", async () => {
+    const usage = { ...NO_USAGE, promptTokens: 3, completionTokens: 100_000 };
+    const engine: Engine = {
+      ...dummy(),
+      async respond({ report }) {
+        report.read = () => ({ usage, source: "engine" });
+        return Response.json({});
+      },
+    };
+    const app = testApp({ engines: [entryOf(engine, { price: PRICE })], credit: 10 ** 9 });
+    await app.rawFetch(CHAT, {
+      method: "POST",
+      body: JSON.stringify(chat("x", { max_tokens: 1 })),
+      headers: { "content-type": "application/json", authorization: `Bearer ${PREPAID_KEY}` },
+    });
+    expect(app.receipts[0]?.costNanoUsd).toBe(app.holds[0]?.amount);
+    expect(app.logs.join("\n")).toMatch(/more than was held.*"completionTokens":100000/);
   });
 
   it("that can't be written down costs the client nothing but is logged", async () => {
