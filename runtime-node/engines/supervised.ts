@@ -94,8 +94,15 @@ export function createSupervisedEngine(options: SupervisedOptions): HostedEngine
   }
 
   async function load(model: string, signal?: AbortSignal): Promise<void> {
-    find(model).process.retry();
-    await registry.load(model, signal);
+    const each = find(model);
+    each.process.retry();
+    const lease = await registry.acquire(model, signal);
+    try {
+      // Loaded it stays when its process crashes, and then it may be on its way up, or have given up.
+      await each.reach(signal);
+    } finally {
+      lease.release();
+    }
   }
 
   function status(): EngineStatus {

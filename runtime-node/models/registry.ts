@@ -30,8 +30,6 @@ export interface Registry {
    * wait, 503 when it can't be loaded; or with the signal's reason. Leaving does not stop a load.
    */
   acquire(id: string, signal?: AbortSignal): Promise<Lease>;
-  /** Loads it now. */
-  load(id: string, signal?: AbortSignal): Promise<void>;
   /** Unloads it once nothing is in flight on it; who comes meanwhile waits, and it is loaded again after. */
   unload(id: string): Promise<void>;
   models(): readonly ModelFacts[];
@@ -222,7 +220,6 @@ export function createRegistry(options: RegistryOptions = {}): Registry {
       entries.set(model.id, { ...entry, callOff: () => {} });
     },
     acquire,
-    load: async (id, signal) => (await acquire(id, signal)).release(),
     unload: (id) =>
       new Promise((resolve) => {
         const entry = entryOf(id);

@@ -154,6 +154,17 @@ describe("a supervised engine", () => {
     expect((await engine.respond(ask("a"))).status).toBe(200);
   });
 
+  it("has loaded a model by hand when it runs, also where it was loaded and then crashed", async () => {
+    const engine = await engineOf({ a: {} });
+    await engine.load("a");
+    const pid = pidOf(engine);
+    process.kill(pid, "SIGKILL");
+    await eventually(() => expect(engine.status().details.state).not.toBe("ready"));
+    await engine.load("a");
+    expect(engine.status()).toMatchObject({ state: "ready", details: { state: "ready", restarts: 1 } });
+    expect(await isAlive(pidOf(engine))).toBe(true);
+  });
+
   it("switches between two models 50 times under load: no request lost, no process left", async () => {
     const engine = await engineOf({ a: {}, b: {} }, { memoryBytes: 10 });
     const pids = new Set<number>();
