@@ -1,5 +1,5 @@
 import { createMiddleware } from "hono/factory";
-import { invalidRequest } from "../../shared/openai/errors.ts";
+import { errorResponse, invalidRequest } from "../../shared/openai/errors.ts";
 import type { Principal } from "../../shared/principal.ts";
 import type { Clock } from "../deps.ts";
 
@@ -22,8 +22,9 @@ export function requestContext(clock: Clock) {
         : `req_${crypto.randomUUID().replaceAll("-", "")}`;
     c.set("requestId", requestId);
     // No name holds one, and PostgreSQL fails on it.
-    if (c.req.url.includes("%00")) throw invalidRequest("The URL holds a NUL character (%00).");
-    await next();
+    if (c.req.url.includes("%00"))
+      c.res = errorResponse(invalidRequest("The URL holds a NUL character (%00)."));
+    else await next();
     c.header("x-request-id", requestId);
     c.header("openai-version", "2020-10-01");
     // Until the headers: tokens of a stream come later.

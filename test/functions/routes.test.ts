@@ -21,8 +21,8 @@ describe.each(sites)("every answer of $name", (site) => {
     expect(response.headers.get("x-request-id")).toMatch(/^req_[0-9a-f]{32}$/);
   });
 
-  it("has id, version and time on errors too", async () => {
-    const response = await site.get("/v1/nowhere", { headers: { "x-request-id": "mine-2" } });
+  it.each(["/v1/nowhere", "/v1/models/a%00b"])("has id, version and time on errors too: %s", async (path) => {
+    const response = await site.get(path, { headers: { "x-request-id": "mine-2" } });
     expect(response.headers.get("x-request-id")).toBe("mine-2");
     expect(response.headers.get("openai-version")).toBe("2020-10-01");
     expect(Number(response.headers.get("openai-processing-ms"))).toBeGreaterThan(0);
