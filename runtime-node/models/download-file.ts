@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import {
   type FileHandle,
@@ -41,7 +41,7 @@ interface PartState {
 /** A file that is being fetched. */
 interface Part {
   readonly handle: FileHandle;
-  hash: ReturnType<typeof createHash>;
+  hash: Hash;
   /** Bytes that are written and hashed. */
   offset: number;
   size: number | undefined;
@@ -62,7 +62,7 @@ export async function downloadFile(
     file.sha256 === undefined ? `${file.path}.part` : `${file.path}.${file.sha256.slice(0, 12)}.part`;
   try {
     await mkdir(dirname(file.path), { recursive: true });
-    return (await findPresent(file)) ?? (await fetchInto(partPath, file, options));
+    return (await findPresent(file, options.connection)) ?? (await fetchInto(partPath, file, options));
   } catch (error) {
     options.connection.signal?.throwIfAborted();
     throw connectionError(file.url, error);
@@ -70,15 +70,20 @@ export async function downloadFile(
 }
 
 /** The file when it is there already: another source named it before, or someone put it there. */
-async function findPresent({
-  path,
-  size,
-  sha256,
-}: RemoteFile): Promise<{ size: number; sha256: string } | undefined> {
+async function findPresent(
+  { path, size, sha256 }: RemoteFile,
+  { signal }: HubConnection,
+): Promise<{ size: number; sha256: string } | undefined> {
   if (sha256 === undefined || (await sizeOf(path)) !== size || size === undefined) return undefined;
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
+  const hash = await hashFile(path, signal);
   return hash.digest("hex") === sha256 ? { size, sha256 } : undefined;
+}
+
+/** Of what is there so far. A model takes a minute to read: an abort ends that. */
+async function hashFile(path: string, signal: AbortSignal | undefined): Promise<Hash> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk);
+  return hash;
 }
 
 async function fetchInto(
@@ -86,7 +91,7 @@ async function fetchInto(
   file: RemoteFile,
   options: TransferOptions,
 ): Promise<{ size: number; sha256: string }> {
-  const part = await openPart(partPath, file);
+  const part = await openPart(partPath, file, options.connection);
   let found: string;
   try {
     await fetchAll(part, partPath, file, options);
@@ -114,13 +119,12 @@ async function fetchInto(
 /** What arrives is not what was promised: nothing of it can be kept. */
 class WrongContentError extends DownloadError {}
 
-async function openPart(partPath: string, file: RemoteFile): Promise<Part> {
+async function openPart(partPath: string, file: RemoteFile, { signal }: HubConnection): Promise<Part> {
   const validator = file.sha256 === undefined ? await readValidator(partPath) : undefined;
   const isKept = canContinue(file, validator) && (await sizeOf(partPath)) !== undefined;
+  const hash = isKept ? await hashFile(partPath, signal) : createHash("sha256");
   const handle = await open(partPath, isKept ? "r+" : "w+");
-  const hash = createHash("sha256");
   const { size: offset } = await handle.stat();
-  if (offset > 0) for await (const chunk of createReadStream(partPath)) hash.update(chunk);
   const part: Part = { handle, hash, offset, size: file.size, validator };
   if (file.size !== undefined && offset > file.size) await restart(part);
   return part;

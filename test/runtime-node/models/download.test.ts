@@ -1,9 +1,11 @@
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { DownloadError, defaultCacheDir, resolveModel } from "../../../runtime-node/models/download.ts";
+import { downloadFile } from "../../../runtime-node/models/download-file.ts";
+import { createAgent } from "../../../runtime-node/models/download-request.ts";
 import { fakeGguf, type Hub, type HubFileEntry, sha256, startHub } from "./hub.ts";
 
 const SMALL = fakeGguf(100_000);
@@ -404,6 +406,29 @@ describe("an abort", () => {
     await resolveFrom("hf:user/repo-GGUF:Q8_0");
     expect(hub.storageRequests().at(-1)?.range).toBe("bytes=300000-");
   });
+
+  test.each(["model.gguf", `model.gguf.${"0".repeat(12)}.part`])(
+    "ends the check of what is there: %s",
+    async (name) => {
+      hub = await startHub({});
+      // A hole, that takes no room and hours to read.
+      await writeFile(join(cacheDir, name), "GGUF");
+      await truncate(join(cacheDir, name), 2 ** 42);
+      const file = {
+        url: `${hub.url}/plain/model.gguf`,
+        path: join(cacheDir, "model.gguf"),
+        size: 2 ** 42,
+        sha256: "0".repeat(64),
+      };
+      const abort = new AbortController();
+      const agent = createAgent(1000);
+      const connection = { endpoint: hub.url, agent, signal: abort.signal, retryDelaysMs: NO_RETRY };
+      const checking = downloadFile(file, { connection, onBytes: () => {} });
+      setImmediate(() => abort.abort(new Error("stopped")));
+      await expect(checking).rejects.toThrow("stopped");
+      await agent.destroy();
+    },
+  );
 
   test("ends the wait for another process", async () => {
     await serve({ "m-Q8_0.gguf": { content: SMALL } });
