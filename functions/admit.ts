@@ -91,7 +91,8 @@ function holdOf({ holdId, ask, targets }: Admission, promptTokens: number): Hold
     tokens: promptTokens + completionTokens,
     leaseMs: LEASE_MS,
     isPrepaid,
-    scopes: ask.principal.scopesFor(first.id),
+    // A limit on an alias is one on its model: whichever name is asked for, each counts.
+    scopes: ask.principal.scopesFor(new Set(targets.flatMap(({ id, aliases }) => [id, ...aliases]))),
   };
 }
 

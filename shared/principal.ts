@@ -14,8 +14,8 @@ export interface Principal {
   readonly labels: Readonly<Record<string, string>>;
   /** Every limit there is, of single models too. */
   allScopes(): readonly Scope[];
-  /** Every limit that a request for `model` counts against; those without limits are left out. */
-  scopesFor(model: string): readonly Scope[];
+  /** Every limit that a request for a model of these names counts against; those without limits are left out. */
+  scopesFor(names: ReadonlySet<string>): readonly Scope[];
 }
 
 /** Everybody, while there is not a single key. */
@@ -48,7 +48,7 @@ export function principalOf({ key, account }: KeyOwner): Principal {
       const models = new Set([...Object.keys(account.modelLimits), ...Object.keys(key.modelLimits)]);
       return limited([...scopesOfAll, ...[...models].flatMap(scopesOfModel)]);
     },
-    scopesFor: (model) => limited([...scopesOfAll, ...scopesOfModel(model)]),
+    scopesFor: (names) => limited([...scopesOfAll, ...[...names].flatMap(scopesOfModel)]),
   };
 }
 

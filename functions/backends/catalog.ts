@@ -7,6 +7,7 @@ import type { BackendPolicy, EngineEntry, ServedModel } from "../deps.ts";
 export interface Target {
   /** What it is called here, whatever alias was asked for. */
   readonly id: string;
+  readonly aliases: readonly string[];
   readonly engine: Engine;
   readonly backend: BackendPolicy | undefined;
   readonly model: string;
@@ -42,7 +43,9 @@ export function createCatalog(entries: readonly EngineEntry[]): Catalog {
       const pool = pools.get(model);
       if (pool !== undefined) return pool;
       if (open.length === 0) throw modelNotFound(model, [...new Set(named.map(({ served }) => served.id))]);
-      return open.map((entry) => targetOf(entry, { id: model, as: model, weight: 1, price: entry.price }));
+      return open.map((entry) =>
+        targetOf(entry, { id: model, aliases: [], as: model, weight: 1, price: entry.price }),
+      );
     },
     async list(signal) {
       const lists = await Promise.all(entries.map((entry) => listEntry(entry, signal)));
@@ -53,9 +56,9 @@ export function createCatalog(entries: readonly EngineEntry[]): Catalog {
   };
 }
 
-function targetOf({ engine, backend }: EngineEntry, served: Omit<ServedModel, "aliases">): Target {
-  const { id, as, weight, price, maxTokens } = served;
-  return { id, engine, backend, model: as, weight, price, maxTokens };
+function targetOf({ engine, backend }: EngineEntry, served: ServedModel): Target {
+  const { id, aliases, as, weight, price, maxTokens } = served;
+  return { id, aliases, engine, backend, model: as, weight, price, maxTokens };
 }
 
 async function listEntry(

@@ -23,9 +23,10 @@ describe("the pool of a model", () => {
       entryOf(one, { id: "m", as: "m-local", aliases: ["gpt-4"], price, maxTokens: 9 }),
       entryOf(two, { id: "m", weight: 3 }),
     ]);
+    const both = { id: "m", backend: undefined };
     expect(catalog.targets("m")).toEqual([
-      { id: "m", engine: one, backend: undefined, model: "m-local", weight: 1, price, maxTokens: 9 },
-      { id: "m", engine: two, backend: undefined, model: "m", weight: 3, price: FREE, maxTokens: undefined },
+      { ...both, aliases: ["gpt-4"], engine: one, model: "m-local", weight: 1, price, maxTokens: 9 },
+      { ...both, aliases: [], engine: two, model: "m", weight: 3, price: FREE, maxTokens: undefined },
     ]);
     expect(catalog.targets("gpt-4").map(({ engine }) => engine.id)).toEqual(["one"]);
   });

@@ -470,6 +470,20 @@ it.each([
   expect([app.holds, engine.calls]).toEqual([[], []]);
 });
 
+it("a limit on any of a model's names counts, whichever of them is asked for", async () => {
+  for (const limited of [MODEL, "gpt-alias"]) {
+    const modelLimits = { [limited]: { requestsPerMinute: 2 } };
+    const app = testApp({
+      engines: [entryOf(dummy(), { aliases: ["gpt-alias"] })],
+      config: { auth: "required", keys: [{ id: "k", key: PREPAID_KEY, modelLimits }] },
+    });
+    const headers = { authorization: `Bearer ${PREPAID_KEY}` };
+    const ask = async (model: string) => (await app.post(CHAT, chat("x", { model }), { headers })).status;
+    expect([await ask("gpt-alias"), await ask(MODEL)], limited).toEqual([200, 200]);
+    expect([await ask("gpt-alias"), await ask(MODEL)], limited).toEqual([429, 429]);
+  }
+});
+
 describe("what goes wrong inside", () => {
   const SECRET = "sk-verysecret at /home/me/app.ts";
   it.each([false, true])("is a 500 that tells nothing of it (stream: %s)", async (stream) => {
