@@ -88,7 +88,7 @@ async function converse(conversation: Conversation, place: Place): Promise<void>
     const answer = await fire(call, due, null);
     if (answer.failure !== null) return;
     said.push({ role: "assistant", content: answer.stream?.text ?? "" });
-    due = monotonicMs() + conversation.thinkMs;
+    due = monotonicMs() + conversation.thinkMs / flags.speed;
   }
 }
 

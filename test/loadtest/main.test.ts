@@ -148,6 +148,21 @@ describe("a run", () => {
     expect(result.aggregated.tokens.completion).toBe(3 + 3 * 2);
   });
 
+  test("replays a trace twice as fast with half the think times", async () => {
+    const file = join(home, "thinking.jsonl");
+    const [thinkMs, speed] = [4000, 40];
+    await writeFile(file, JSON.stringify({ timestamp: 0, turns: ["a", "b"], think_ms: thinkMs }));
+    const out = join(home, "thinking");
+    await withMock({ tokens: 1 }, (url) =>
+      loadtest(["replay", url, "--file", file, "--speed", `${speed}x`, "--out", out, "--quiet"]),
+    );
+    const lines = (await readFile(join(out, "requests.jsonl"), "utf8")).trim().split("\n");
+    const [first, second] = lines.map((line) => requestRecordSchema.parse(JSON.parse(line)));
+    const thoughtMs = (second?.intended ?? 0) - (first?.end ?? 0);
+    expect(thoughtMs).toBeGreaterThanOrEqual(thinkMs / speed - 0.01);
+    expect(thoughtMs).toBeLessThan(thinkMs);
+  });
+
   test("a sweep over rates says at each step what was really sent", async () => {
     const out = join(home, "rates");
     const flags = ["--rps", "20..21", "--arrivals", "constant", "--time", "1s", "--out", out, "--quiet"];
