@@ -87,6 +87,11 @@ ${EXIT.dead} nothing succeeded; ${EXIT.interrupted} interrupted (the report is s
   )
   .exitOverride((error) => process.exit(error.exitCode === 1 ? EXIT.badInput : error.exitCode));
 
+/** A reader that has seen enough (`| head`) is no reason to lose the run's folder, or its exit code. */
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 /** `--self-test` as the first word is a command's other name. */
 const words = process.argv.slice(2).map((word) => (word === "--self-test" ? "self-test" : word));
 try {

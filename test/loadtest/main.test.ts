@@ -52,6 +52,17 @@ async function resultIn(folder: string) {
   return resultSchema.parse(JSON.parse(await readFile(join(folder, "result.json"), "utf8")));
 }
 
+test("a reader that leaves early, such as head, breaks nothing", async () => {
+  const out = join(home, "head");
+  const { code, err } = await withMock({}, (url) =>
+    loadtest(["rate", url, "--rps", "20", "--requests", "1", "--quiet", "--out", out], (child) => {
+      child.stdout?.destroy();
+    }),
+  );
+  expect(err).not.toContain("EPIPE");
+  expect(code).toBe((await resultIn(out)).exitCode);
+});
+
 describe("the exit code", () => {
   test("is 2 for a wrong flag, and for a file that can't be used", async () => {
     const flag = await loadtest(["run", "--users", "0"]);
