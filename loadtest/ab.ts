@@ -38,7 +38,7 @@ export async function runPairs(plan: PairsPlan): Promise<PairsOutcome> {
   const slices: Record<Side, Slice[]> = { a: [], b: [] };
   let wanted = plan.pairs === "auto" ? PILOT : plan.pairs;
   let driven = 0;
-  const ratios = () => namedRatios(pairsOf(slices.a, slices.b), delta);
+  const ratios = () => namedRatios(pairsOf(slices.a, slices.b), { delta });
 
   async function drive(): Promise<void> {
     while (slices.a.length < wanted && driven < wanted * 1.5 && !signal.aborted) {

@@ -1,5 +1,6 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { autocorrelationOfFew, varianceInflation } from "./autocorrelation.ts";
 
 /** One measure of two targets, taken in pairs: the nth figures come from slices that ran side by side. */
 export interface Paired {
@@ -38,6 +39,8 @@ export interface PairOptions {
   /** The least difference that matters, as a share: 0.05 is 5 %. */
   readonly delta: number;
   readonly seed?: number;
+  /** The pairs are slices of one run, one after the other, so that neighbours are alike: the intervals are wider. */
+  readonly isSerial?: boolean;
 }
 
 /** With fewer, no arrangement of signs is rare enough to call a difference real. */
@@ -64,7 +67,9 @@ export function comparePairs(measures: readonly Paired[], options: PairOptions):
   });
   const width = samples.length === 0 ? 0 : criticalValue(samples, options.seed ?? 1);
   return samples.map(({ measure, logs, mean, error }) => {
-    const reach = logs.length < LEAST_PAIRS ? Number.POSITIVE_INFINITY : width * error;
+    const correlation = options.isSerial === true ? autocorrelationOfFew(logs.map((log) => log - mean)) : 0;
+    const spread = error * Math.sqrt(varianceInflation(correlation));
+    const reach = logs.length < LEAST_PAIRS ? Number.POSITIVE_INFINITY : width * spread;
     const interval = { ratio: Math.exp(mean), low: Math.exp(mean - reach), high: Math.exp(mean + reach) };
     const { name, better, isTail, a } = measure;
     const means = { a: geometricMean(a), b: geometricMean(a) * interval.ratio };

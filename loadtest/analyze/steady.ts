@@ -1,3 +1,5 @@
+import { autocorrelation, varianceInflation } from "./autocorrelation.ts";
+
 /** A second of an open-loop run. */
 export interface Load {
   readonly inFlight: number;
@@ -32,17 +34,7 @@ function rises(values: readonly number[]): boolean {
   const slope = values.reduce((sum, value, at) => sum + (at - middle) * (value - mean), 0) / spread;
   const residuals = values.map((value, at) => value - mean - slope * (at - middle));
   const squares = residuals.reduce((sum, residual) => sum + residual * residual, 0);
-  const error = Math.sqrt((squares / (count - 2) / spread) * inflation(residuals, squares));
+  // A queue's neighbouring seconds are alike.
+  const error = Math.sqrt((squares / (count - 2) / spread) * varianceInflation(autocorrelation(residuals)));
   return slope > NORMAL_95 * error && slope * count > RISE * mean;
-}
-
-/**
- * A queue's neighbouring seconds are alike, so there are fewer independent ones than it seems: the variance of
- * the slope grows by (1 + r) / (1 - r) with the residuals' correlation r from one second to the next.
- */
-function inflation(residuals: readonly number[], squares: number): number {
-  if (squares === 0) return 1;
-  const products = residuals.slice(1).reduce((sum, value, at) => sum + value * (residuals[at] ?? 0), 0);
-  const correlation = Math.min(0.9, Math.max(0, products / squares));
-  return (1 + correlation) / (1 - correlation);
 }

@@ -68,7 +68,7 @@ function comparisonsOf([baseline, ...others]: readonly Run[], delta: number): re
   return others.map(({ name, result }) => ({
     baseline: baseline.name,
     run: name,
-    ratios: namedRatios(pairedSlices(baseline.result.series, result.series), delta),
+    ratios: namedRatios(pairedSlices(baseline.result.series, result.series), { delta, isSerial: true }),
   }));
 }
 

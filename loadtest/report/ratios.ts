@@ -1,4 +1,11 @@
-import { comparePairs, LEAST_PAIRS, overall, type Ratio, type Verdict } from "../analyze/pairs.ts";
+import {
+  comparePairs,
+  LEAST_PAIRS,
+  overall,
+  type PairOptions,
+  type Ratio,
+  type Verdict,
+} from "../analyze/pairs.ts";
 import type { MeasureName, NamedPaired } from "../analyze/slices.ts";
 import type { Notice } from "./overview.ts";
 import { figure, plain, type Table, type Tone, toned } from "./tables.ts";
@@ -14,8 +21,8 @@ const TONES = {
   noise: "muted",
 } as const satisfies Record<Verdict, Tone>;
 
-export function namedRatios(measures: readonly NamedPaired[], delta: number): readonly NamedRatio[] {
-  return comparePairs(measures, { delta }).flatMap((ratio) => {
+export function namedRatios(measures: readonly NamedPaired[], options: PairOptions): readonly NamedRatio[] {
+  return comparePairs(measures, options).flatMap((ratio) => {
     const measure = measures.find(({ name }) => name === ratio.name);
     return measure === undefined ? [] : [{ ...ratio, name: measure.name }];
   });

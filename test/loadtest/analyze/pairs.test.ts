@@ -36,7 +36,34 @@ function measure(seed: number, pairs: number, slower: number): readonly Paired[]
   });
 }
 
+/** Slices of two equal runs, each like the one before it: an AR(1) process. */
+function drifting(random: ReturnType<typeof xoroshiro128plus>, pairs: number, correlation: number): Paired {
+  const uniform = () => uniformFloat64(random);
+  const gauss = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  let now = gauss();
+  const logs = Array.from({ length: pairs }, () => {
+    const log = now;
+    now = correlation * now + Math.sqrt(1 - correlation ** 2) * gauss();
+    return log;
+  });
+  const b = logs.map((log) => 100 * Math.exp(0.05 * log));
+  return { name: "e2e", better: "lower", isTail: false, a: logs.map(() => 100), b };
+}
+
 describe("comparePairs", () => {
+  it("is not fooled by slices of one run that are like their neighbours", () => {
+    const missed = (isSerial: boolean) => {
+      const random = xoroshiro128plus(7);
+      const runs = Array.from({ length: 150 }, () => drifting(random, 12, 0.5));
+      return runs
+        .flatMap((run) => comparePairs([run], { delta: 0.01, isSerial }))
+        .filter(({ low, high }) => low > 1 || high < 1).length;
+    };
+    const [independent, serial] = [missed(false), missed(true)];
+    expect(independent).toBeGreaterThan(30);
+    expect(serial).toBeLessThan(independent / 2);
+  });
+
   it("calls two equal targets different in fewer than 1 of 20 runs", () => {
     const runs = 400;
     const different = Array.from({ length: runs }, (_, seed) =>
