@@ -78,9 +78,9 @@ def work(rank: int, args, meeting: str):
     started = time.monotonic()
     corpus, model = Corpus(), Llama()
     if args.start:
-        metadata, weights = read_model(args.start)
-        vocab, merges = read_tokenizer(metadata)
-        model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+        starts = [read_model(path) for path in args.start]
+        vocab, merges = read_tokenizer(starts[0][0])
+        model.load_state_dict({name: mean_of(weights[name] for _, weights in starts) for name in starts[0][1]})
     else:
         vocab, merges = train_bpe(corpus.texts(args.seed), Shape.vocab, SPACED_WORDS)
     encoder = Encoder(vocab, merges)
@@ -115,6 +115,11 @@ def work(rank: int, args, meeting: str):
     dist.destroy_process_group()
 
 
+def mean_of(arrays):
+    """The mean of the same weights at several stages, which answers unseen questions better than any of them."""
+    return torch.stack([torch.tensor(array) for array in arrays]).mean(0)
+
+
 def agreed(value: float) -> float:
     """The first worker's value, in every worker."""
     shared = torch.tensor([value], dtype=torch.float64)
@@ -125,7 +130,10 @@ def agreed(value: float) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="the GGUF to write")
-    parser.add_argument("--start", type=Path, help="a GGUF of this model to train further, with its tokenizer")
+    parser.add_argument(
+        "--start", type=Path, nargs="+",
+        help="a GGUF of this model to train further, with its tokenizer; of several, one run's stages, their mean",
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--minutes", type=float, default=55, help="finish by then, with fewer steps if need be")
