@@ -162,17 +162,24 @@ function parse(text: string): ChatChunk | undefined {
 /** OpenAI's usage, or null where there is none. */
 export function usageOf(value: unknown): Usage | null {
   if (typeof value !== "object" || value === null) return null;
-  const read = (from: object, key: string): unknown => Reflect.get(from, key);
-  const count = (from: unknown, key: string): number => {
-    const found = typeof from === "object" && from !== null ? read(from, key) : undefined;
-    return typeof found === "number" ? found : 0;
-  };
+  const wire: WireUsage = value;
   return {
-    prompt: count(value, "prompt_tokens"),
-    completion: count(value, "completion_tokens"),
-    cached: count(read(value, "prompt_tokens_details"), "cached_tokens"),
-    reasoning: count(read(value, "completion_tokens_details"), "reasoning_tokens"),
+    prompt: countOf(wire.prompt_tokens),
+    completion: countOf(wire.completion_tokens),
+    cached: countOf(wire.prompt_tokens_details?.cached_tokens),
+    reasoning: countOf(wire.completion_tokens_details?.reasoning_tokens),
   };
+}
+
+interface WireUsage {
+  readonly prompt_tokens?: unknown;
+  readonly completion_tokens?: unknown;
+  readonly prompt_tokens_details?: { readonly cached_tokens?: unknown } | null;
+  readonly completion_tokens_details?: { readonly reasoning_tokens?: unknown } | null;
+}
+
+function countOf(value: unknown): number {
+  return typeof value === "number" ? value : 0;
 }
 
 /** The message of an OpenAI error, cut to a line. It is shown on a terminal, which a server must not steer. */

@@ -29,8 +29,12 @@ export interface ChunkWriter {
 export function chunkWriter(response: ServerResponse, script: Script): ChunkWriter {
   const head = `data: {"id":"chatcmpl-mock","object":"chat.completion.chunk","created":1,"model":${JSON.stringify(script.model)},"choices":[`;
   const promptTokens = 8;
+  const details = (completion: number) =>
+    script.reasoningTokens === 0
+      ? ""
+      : `,"completion_tokens_details":{"reasoning_tokens":${Math.min(completion, script.reasoningTokens)}}`;
   const usage = (completion: number) =>
-    `"usage":{"prompt_tokens":${promptTokens},"completion_tokens":${completion},"total_tokens":${promptTokens + completion},"completion_tokens_details":{"reasoning_tokens":${Math.min(completion, script.reasoningTokens)}}}`;
+    `"usage":{"prompt_tokens":${promptTokens},"completion_tokens":${completion},"total_tokens":${promptTokens + completion}${details(completion)}}`;
   const event = (delta: string, finish: string, sent: number) =>
     response.write(
       `${head}{"index":0,"delta":${delta},"finish_reason":${finish}}]${script.hasUsageInChunks ? `,${usage(sent)}` : ""}}\n\n`,
