@@ -72,7 +72,8 @@ try {
   process.exit(isBadInput(error) ? EXIT_BAD_INPUT : 1);
 }
 
-function isDefaultMeant(first = DEFAULT): boolean {
+function isDefaultMeant(first: string | undefined): boolean {
+  if (first === undefined) return true;
   const isAnswered = /^(-h|--help|help|-V|--version)$/.test(first);
   return !isAnswered && COMMANDS.every(({ name }) => name !== first);
 }
