@@ -11,6 +11,13 @@ async function configFile(text: string): Promise<string> {
   return path;
 }
 
+it.each([[[]], [["serve"]]])("serves when it is started as %j, as npm start does", async (words) => {
+  const sluice = runSluice(words, { HOST: "127.0.0.1", PORT: "0" });
+  await sluice.printed(/listening\s+http:\/\/127\.0\.0\.1/);
+  sluice.child.kill("SIGTERM");
+  expect(await sluice.ended).toBe(0);
+});
+
 it("names every bad value of the configuration at once and exits with 2", async () => {
   const path = await configFile(
     "port: 99999\nengine: warp\nbackends:\n  - id: a\n    url: ftp://x\nprot: 1\n",
