@@ -2,17 +2,8 @@ import { describe, expect, it } from "vitest";
 import { createDraw } from "../../../runtime-node/engines/scored-tokens.ts";
 import { toToken } from "../../../runtime-node/engines/token.ts";
 import type { Sampling } from "../../../shared/engine.ts";
+import { GREEDY } from "../../harness/calls.ts";
 
-const GREEDY: Sampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  seed: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: new Map(),
-};
 const drawn = (logits: readonly number[], generated: readonly number[], sampling: Partial<Sampling> = {}) =>
   createDraw({ ...GREEDY, ...sampling })(
     new Map(logits.map((logit, id) => [toToken(id), logit])),
